@@ -1,0 +1,107 @@
+"""MNIST: fetched, verified, split, fed to the trainer as uint8 and normalised on its device."""
+
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torchvision.datasets import MNIST
+from torchvision.datasets.mnist import read_image_file, read_label_file
+from torchvision.datasets.utils import check_integrity
+
+from mlp_lightning.batches import TensorBatches
+from mlp_lightning.mlp import normalise
+
+SHIPPED = Path(__file__).parent / "mnist"
+MD5 = {  # of the unpacked files; torchvision knows those of the .gz files only
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+TRAINING_SIZE, TEST_SIZE = 60_000, 10_000
+SPLIT_SEED = 0  # its own, so that another training seed moves no image between the sets
+EVAL_BATCH_SIZE = 500  # without gradients, larger batches are faster
+
+
+class MNISTDataModule(LightningDataModule):
+    """MNIST: 60,000 training images, some of them kept for validation, and 10,000 test images."""
+
+    def __init__(self, data_dir: str = "data", batch_size: int = 64, val_size: int = 5_000) -> None:
+        """Check the settings; nothing is read yet.
+
+        Args:
+            data_dir: Folder that holds MNIST/raw/ with the four files, or will hold them.
+            batch_size: Training images per step over all devices, a multiple of their number.
+            val_size: Training images kept for validation; 0: train on all 60,000, without any.
+        """
+        super().__init__()
+        data_dir = str(data_dir)  # a Path in a checkpoint could not be loaded with weights_only
+        if batch_size < 1:
+            raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
+        if not 0 <= val_size < TRAINING_SIZE:
+            raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
+        self.save_hyperparameters(logger=False)
+        self.raw_dir = Path(data_dir, "MNIST", "raw")
+
+    def prepare_data(self) -> None:
+        """Make sure that the four files are there, undamaged; OSError or RuntimeError if not."""
+        bad = [name for name in MD5 if not check_integrity(self.raw_dir / name, MD5[name])]
+        if not bad:
+            return
+        self.raw_dir.mkdir(parents=True, exist_ok=True)
+        # torchvision trusts any file of the right name, so it unpacks into an empty folder, from
+        # verified archives; moved in one step, no other process ever meets half a file.
+        with TemporaryDirectory(dir=self.raw_dir) as scratch:
+            unpacked = Path(scratch, "MNIST", "raw")
+            unpacked.mkdir(parents=True)
+            for packed, md5 in MNIST.resources:
+                if check_integrity(SHIPPED / packed, md5):
+                    shutil.copy(SHIPPED / packed, unpacked)
+                else:
+                    print(f"{SHIPPED / packed} is missing or damaged: asking {MNIST.mirrors[0]}")
+            MNIST(scratch, download=True)
+            for name in bad:
+                os.replace(unpacked / name, self.raw_dir / name)
+
+    def setup(self, stage: str) -> None:
+        batch_size, val_size = self.hparams["batch_size"], self.hparams["val_size"]
+        rank = self.trainer.global_rank if self.trainer else 0
+        world_size = self.trainer.world_size if self.trainer else 1
+        if stage == "fit" and batch_size % world_size:
+            raise ValueError(f"batch_size: {batch_size} is no multiple of {world_size} processes")
+        if stage == "validate" and not val_size:
+            raise ValueError("val_size: must be at least 1 to validate, got 0")
+        if stage == "fit" and not val_size and self.trainer:
+            self.trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
+        part = "train" if stage in ("fit", "validate") else "t10k"
+        images = read_image_file(str(self.raw_dir / f"{part}-images-idx3-ubyte"))
+        labels = read_label_file(str(self.raw_dir / f"{part}-labels-idx1-ubyte"))
+        self.batches = partial(TensorBatches, images, labels, rank=rank, world_size=world_size)
+        rows = torch.randperm(TRAINING_SIZE, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        self.val_rows, self.train_rows = rows[:val_size], rows[val_size:]
+
+    def train_dataloader(self) -> TensorBatches:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", "42"))  # what lightning.seed_everything set
+        loader = self.batches(self.train_rows, self.hparams["batch_size"], seed=seed)
+        trainer: Any = self.trainer
+        if trainer and not trainer.overfit_batches:
+            loader.epoch = lambda: trainer.current_epoch
+        return loader
+
+    def val_dataloader(self) -> TensorBatches:
+        return self.batches(self.val_rows, EVAL_BATCH_SIZE)
+
+    def test_dataloader(self) -> TensorBatches:
+        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE)
+
+    def predict_dataloader(self) -> TensorBatches:  # each process all: nobody gathers
+        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, rank=0, world_size=1)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
+        return normalise(batch[0]), batch[1]
