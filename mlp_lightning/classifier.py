@@ -1,0 +1,95 @@
+"""The MLP in training: loss, accuracy, optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
+from torchmetrics import MeanMetric
+
+from mlp_lightning.mlp import MLP, normalise
+
+
+class MLPClassifier(LightningModule):
+    """A multilayer perceptron that learns to read handwritten digits."""
+
+    def __init__(
+        self,
+        hidden_sizes: Sequence[int] = (128, 64),
+        activation: str | dict[str, Any] = "relu",
+        dropout: float = 0.0,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(parameters, lr=0.01),
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            hidden_sizes: Units of each hidden layer, first to last; [] for a linear classifier.
+            activation: After each hidden layer: relu, sigmoid, tanh, identity, or the class path
+                of another, such as torch.nn.GELU, or {class_path: ..., init_args: {...}}.
+            dropout: Probability, in [0, 1), of zeroing a hidden unit after its activation.
+            optimizer: Any of torch.optim by name, its settings as --model.optimizer.lr and so on.
+            lr_scheduler: Any of torch's by name, stepped every epoch; OneCycleLR is stepped every
+                optimizer step and gets its total_steps from the training itself.
+        """
+        super().__init__()
+        hidden_sizes = list(hidden_sizes)
+        # What builds optimizer and schedule is no plain data: the run's config.yaml keeps it.
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
+        self.network = MLP(hidden_sizes, activation, dropout)
+        self.optimizer = optimizer
+        self.lr_scheduler: Any = lr_scheduler
+        self.mean_loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MeanMetric()  # torchmetrics' Accuracy fails on a process's empty share
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, (batch, 10), no softmax applied, for normalised (batch, 1, 28, 28)."""
+        logits: Tensor = self.network(images.to(self.dtype))  # with 64-true, say, not float32
+        return logits
+
+    @torch.no_grad()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Return float32, (batch, 10), for images as MNIST has them: uint8, (batch, 28, 28)."""
+        training = self.training
+        logits: Tensor = self.eval()(normalise(images.to(self.device)))
+        self.train(training)
+        return logits.float().softmax(dim=1)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        loss = functional.cross_entropy(self(images), labels)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        images, labels = batch
+        logits = self(images)
+        # A loss per image: their mean is the same however the images are shared out.
+        self.mean_loss.update(functional.cross_entropy(logits, labels, reduction="none"))
+        self.accuracy.update(logits.argmax(dim=1) == labels)
+        stage = "test" if self.trainer.testing else "val"
+        self.log(f"{stage}/loss", self.mean_loss)
+        self.log(f"{stage}/acc", self.accuracy, prog_bar=True)
+
+    test_step = validation_step
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return torch.softmax(self(batch[0]).float(), dim=1)  # (batch, 10)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(self.parameters())
+        if self.lr_scheduler is None:
+            return optimizer
+        steps = self.trainer.estimated_stepping_batches
+        try:
+            scheduler = self.lr_scheduler(optimizer, total_steps=steps)
+        except TypeError:  # only a one-cycle schedule takes the number of steps
+            scheduler = self.lr_scheduler(optimizer)
+        interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
+        monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
+        schedule = {"scheduler": scheduler, "interval": interval, "monitor": monitor}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,0 +1,155 @@
+"""The classifier in a plain lightning.Trainer, without the command line."""
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from conftest import QUIET
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torchvision.datasets import MNIST
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from mlp_lightning import MLPClassifier, MNISTDataModule
+from mlp_lightning.batches import TensorBatches
+from mlp_lightning.mlp import normalise
+
+
+def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
+    torch.manual_seed(0)
+    model = MLPClassifier()
+    tutorial = nn.Sequential(
+        nn.Flatten(),
+        *(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)),
+    )
+    tutorial.load_state_dict(model.network.state_dict())
+
+    data = MNISTDataModule(str(data_dir))
+    lightning.Trainer(**QUIET, max_epochs=1).fit(model, data)
+
+    # The same batches, as row numbers; the images by way of torchvision and PIL.
+    rows = torch.arange(60_000)
+    seed = int(os.environ.get("PL_GLOBAL_SEED", "42"))
+    transform = Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])
+    dataset = MNIST(data_dir, transform=transform)
+    optimizer = torch.optim.SGD(tutorial.parameters(), lr=0.01)
+    for batch, _ in TensorBatches(rows, rows, data.train_rows, 64, seed=seed):
+        images = torch.stack([dataset[row][0] for row in batch.tolist()])
+        labels = dataset.targets[batch]
+        optimizer.zero_grad()
+        logits = tutorial(images)
+        loss = functional.cross_entropy(logits, labels)
+        loss.backward()
+        optimizer.step()
+
+    learned = model.network.state_dict()
+    for name, value in tutorial.state_dict().items():
+        assert torch.equal(learned[name], value), name
+
+
+def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
+    torch.manual_seed(0)
+    model = MLPClassifier([32], dropout=0.5)
+    data = MNISTDataModule(str(data_dir), val_size=1_234)  # the last batch is a smaller one
+    trainer = lightning.Trainer(**QUIET)
+    (measured,) = trainer.validate(model, data, verbose=False)
+    images, labels = (part[data.val_rows] for part in data.batches.args)
+    logits = model.eval()(normalise(images))
+    assert measured["val/acc"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert measured["val/loss"] == pytest.approx(functional.cross_entropy(logits, labels).item())
+
+    (measured,) = trainer.test(model, data, verbose=False)
+    images, labels = data.batches.args
+    right = (model(normalise(images)).argmax(1) == labels).sum().item()
+    assert measured["test/acc"] == pytest.approx(right / 10_000, abs=1e-7)
+
+
+def test_probabilities_take_images_as_mnist_has_them() -> None:
+    torch.manual_seed(0)
+    model = MLPClassifier([16], dropout=0.5)
+    images = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
+    probabilities = model.probabilities(images)
+    assert model.training  # as before
+    expected = model.eval()(normalise(images)).softmax(dim=1)
+    assert probabilities.shape == (3, 10)
+    assert probabilities.dtype == torch.float32
+    assert not probabilities.requires_grad
+    assert torch.equal(probabilities, expected)
+    assert probabilities.sum(dim=1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_checkpoints_of_a_plain_trainer_load_again(data_dir: Path, tmp_path: Path) -> None:
+    model = MLPClassifier((16, 8), activation="tanh", dropout=0.1)
+    data = MNISTDataModule(data_dir, batch_size=100)  # a Path, too
+    trainer = lightning.Trainer(**QUIET, max_steps=2, limit_val_batches=1)
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    settings = {"hidden_sizes": [16, 8], "activation": "tanh", "dropout": 0.1}
+    assert checkpoint["hyper_parameters"] == settings
+    settings = {"data_dir": str(data_dir), "batch_size": 100, "val_size": 5_000}
+    assert checkpoint["datamodule_hyper_parameters"] == settings
+    again = MLPClassifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    images = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
+    assert torch.equal(again.probabilities(images), model.probabilities(images))
+
+
+class Rates(MLPClassifier):
+    """Notes the learning rate of each optimizer step."""
+
+    def on_fit_start(self) -> None:
+        self.rates: list[float] = []
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+def rates(data_dir: Path, lr_scheduler: Any, **settings: Any) -> list[float]:
+    model = Rates([], lr_scheduler=lr_scheduler)
+    trainer = lightning.Trainer(**QUIET, limit_val_batches=0, **settings)
+    trainer.fit(model, MNISTDataModule(str(data_dir)))
+    return model.rates
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"max_epochs": 2, "limit_train_batches": 5}, 10),
+        ({"max_epochs": 2, "limit_train_batches": 5, "accumulate_grad_batches": 2}, 6),
+        ({"max_epochs": 5, "limit_train_batches": 5, "max_steps": 7}, 7),
+        ({"max_epochs": 1}, 860),
+    ],
+)
+def test_one_cycle_spans_the_training(data_dir: Path, settings: Any, steps: int) -> None:
+    found = rates(data_dir, partial(OneCycleLR, max_lr=0.1), **settings)
+    reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.01)
+    schedule = OneCycleLR(reference, max_lr=0.1, total_steps=steps)
+    expected = []
+    for _ in range(steps):
+        expected.append(schedule.get_last_lr()[0])
+        reference.step()
+        schedule.step()
+    assert found == expected
+
+
+def test_other_schedules_step_every_epoch(data_dir: Path) -> None:
+    schedule = partial(StepLR, step_size=1, gamma=0.5)
+    found = rates(data_dir, schedule, max_epochs=3, limit_train_batches=2)
+    assert found == [0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
+
+
+def test_double_precision(data_dir: Path) -> None:
+    model = MLPClassifier([8])
+    trainer = lightning.Trainer(
+        **QUIET, precision="64-true", max_epochs=1, limit_train_batches=2, limit_val_batches=1
+    )
+    trainer.fit(model, MNISTDataModule(str(data_dir)))
+    assert model.dtype == torch.float64
+    images: Tensor = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    assert model.probabilities(images).dtype == torch.float32
