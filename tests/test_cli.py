@@ -1,0 +1,285 @@
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import SHORT, Outcome
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.datasets.mnist import read_label_file
+
+from mlp_lightning import MLPClassifier
+
+CLI = Callable[..., Outcome]
+CONFIGS = sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml"))
+TWO_PROCESSES = ["--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.devices=2"]
+
+
+def refused(outcome: Outcome, code: int = 2) -> str:
+    """Return what is wrong, said in one line, without a traceback."""
+    assert outcome.code == code, outcome
+    (line,) = [line for line in outcome.err.splitlines() if "error" in line]
+    assert line == outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    return line.removeprefix("python -m mlp_lightning: error: ")
+
+
+def scalars(run: str) -> dict[str, list[int]]:
+    """Return the steps of each curve that TensorBoard shows."""
+    events = EventAccumulator(run).Reload()
+    return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def weights(checkpoint: str) -> dict[str, torch.Tensor]:
+    return dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+
+
+def test_fit_then_test(cli: CLI) -> None:
+    fitted = cli("fit", "--trainer.max_epochs=2", "--trainer.limit_train_batches=100")
+    assert fitted.code == 0, fitted.err
+    run = "lightning_logs/version_0"
+    best = f"{run}/checkpoints/best.ckpt"
+    assert {file.name for file in Path(run).iterdir() if "tfevents" not in file.name} == {
+        *("config.yaml", "hparams.yaml", "checkpoints")
+    }
+    assert {file.name for file in Path(run, "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    val_acc, saved, test, tensorboard = fitted.out.splitlines()[-4:]
+    assert re.fullmatch(r"val/acc 0\.\d{4}", val_acc)
+    assert saved == f"Saved {best}"
+    assert test == f"Next: python -m mlp_lightning test --ckpt_path {best}"
+    assert tensorboard == "      tensorboard --logdir lightning_logs"
+    assert {
+        "train/loss": [49, 99, 149, 199],
+        "val/loss": [99, 199],
+        "val/acc": [99, 199],
+    }.items() <= (scalars(run).items())
+
+    tested = cli("test")
+    assert tested.code == 0
+    assert tested.out.startswith(f"Using {best}\n")
+    report = json.loads(Path(run, "test.json").read_text())
+    assert report.keys() == {"test/acc", "test/loss", "checkpoint"}
+    assert report["checkpoint"] == "checkpoints/best.ckpt"
+    assert 0.5 < report["test/acc"] < 0.9
+    assert re.search(rf"test/acc +{report['test/acc']}", tested.out)
+    assert scalars(run)["test/acc"] == [200]
+    assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
+
+    validated = cli("validate")
+    assert re.search(r"val/acc +" + re.escape(val_acc.split()[1][:5]), validated.out)
+
+
+def test_what_a_run_was_made_with_comes_back_unasked(shell: CLI, data_dir: Path) -> None:
+    made = ["--model.hidden_sizes=[32]", "--model.activation=tanh", "--data.val_size=1000"]
+    root = "--trainer.default_root_dir=elsewhere"
+    assert shell("fit", *SHORT, *made, root, f"--data.data_dir={data_dir}").code == 0
+    assert refused(shell("test")).startswith("--ckpt_path: no checkpoint in .: run fit first")
+    tested = shell("test", root)
+    assert tested.code == 0, tested.err
+    assert tested.err == ""
+    best = "elsewhere/lightning_logs/version_0/checkpoints/best.ckpt"
+    line = refused(shell("test", "--model.hidden_sizes=[33]", root))
+    assert line == f"--model.hidden_sizes: [33], but {best} holds [32]"
+    # a folder, and a file that lies in no run
+    assert shell("test", "--ckpt_path=elsewhere/lightning_logs/version_0").code == 0
+    Path("alone.ckpt").write_bytes(Path(best).read_bytes())
+    assert shell("test", "--ckpt_path=alone.ckpt").code == 0
+
+
+def test_explicit_words_win_over_the_runs_settings(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--model.activation=tanh", "--data.val_size=1000").code == 0
+    Path("a.yaml").write_text("{model: {activation: sigmoid}, trainer: {logger: null}}")
+    accuracies = {}
+    for words in ([], ["--model.activation=identity"], ["--config=a.yaml"]):
+        assert cli("test", *words).code == 0
+        accuracies[tuple(words)] = json.loads(
+            Path("lightning_logs/version_0/test.json").read_text()
+        )
+    assert len({report["test/loss"] for report in accuracies.values()}) == 3
+    assert len(list(Path("lightning_logs").iterdir())) == 1
+
+
+def test_a_partial_test_leaves_no_result(cli: CLI) -> None:
+    assert cli("fit", *SHORT).code == 0
+    assert cli("test", "--trainer.limit_test_batches=2").code == 0
+    assert not Path("lightning_logs/version_0/test.json").exists()
+
+
+def test_without_validation_the_last_checkpoint_serves(cli: CLI) -> None:
+    fitted = cli("fit", *SHORT, "--data.val_size=0")
+    last = "lightning_logs/version_0/checkpoints/last.ckpt"
+    assert fitted.out.splitlines()[-3] == f"Saved {last}"
+    assert [path.name for path in Path(last).parent.iterdir()] == ["last.ckpt"]
+    assert cli("test").out.startswith(f"Using {last}\n")
+    assert refused(cli("validate")) == "val_size: must be at least 1 to validate, got 0"
+
+
+def test_predict(cli: CLI) -> None:
+    assert cli("fit", *SHORT).code == 0
+    assert cli("test").code == 0
+    assert cli("predict").code == 0
+    with open("lightning_logs/version_0/predictions.csv") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["digit", *(f"p{digit}" for digit in range(10))]
+    table = torch.tensor([[float(cell) for cell in row] for row in rows], dtype=torch.float64)
+    digits, probabilities = table[:, 0], table[:, 1:]
+    assert torch.equal(probabilities.argmax(dim=1), digits.long())
+    assert probabilities.sum(dim=1).sub(1).abs().max() < 1e-5
+    labels = read_label_file("data/MNIST/raw/t10k-labels-idx1-ubyte")
+    report = json.loads(Path("lightning_logs/version_0/test.json").read_text())
+    assert (digits == labels).double().mean().item() == pytest.approx(report["test/acc"])
+
+
+def test_the_same_seed_gives_the_same_weights(cli: CLI) -> None:
+    for seed in ("--seed_everything=42", "--seed_everything=42", "--seed_everything=43"):
+        words = ["--model.dropout=0.2", "--trainer.limit_train_batches=50"]
+        assert cli("fit", "--trainer.max_epochs=1", *words, seed).code == 0
+    first, again, other = (
+        weights(f"lightning_logs/version_{number}/checkpoints/last.ckpt") for number in range(3)
+    )
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_two_processes_learn_what_one_does(shell: CLI) -> None:
+    for words in ([], TWO_PROCESSES):
+        outcome = shell("fit", "--trainer.max_epochs=1", *words)
+        assert outcome.code == 0, outcome.err
+    one, two = (weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1))
+    assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-4) for name in one)
+
+    accuracies = []
+    for devices in (1, 2, 3):
+        outcome = shell("test", *TWO_PROCESSES, f"--trainer.devices={devices}")
+        assert outcome.code == 0, outcome.err
+        accuracies += re.findall(r"test/acc +(\S+)", outcome.out)
+    assert len(accuracies) == 3
+    assert len(set(accuracies)) == 1
+    line = refused(shell("fit", *TWO_PROCESSES, "--data.batch_size=63"))
+    assert line == "batch_size: 63 is no multiple of 2 processes"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
+def test_each_config_runs_and_says_what_it_reached(config: Path, cli: CLI) -> None:
+    assert cli("fit", f"--config={config}", "--trainer.fast_dev_run=true").code == 0
+    question, result, command = config.read_text().splitlines()[:3]
+    assert re.fullmatch(r"# .+\?.*", question)
+    assert re.fullmatch(
+        r"# test/acc 0\.\d{4} ± 0\.\d{4} \(5 seeds\), [\d.]+ s of training on .+, torch .+", result
+    )
+    assert command == f"# python -m mlp_lightning fit --config configs/{config.name}"
+
+
+def test_the_saved_config_makes_the_same_run_again(cli: CLI) -> None:
+    fast = next(config for config in CONFIGS if config.stem == "fast")
+    assert cli("fit", f"--config={fast}", *SHORT).code == 0
+    saved = Path("lightning_logs/version_0/config.yaml")
+    assert yaml.safe_load(saved.read_text())["data"]["batch_size"] == 128
+    assert cli("fit", f"--config={saved}").code == 0
+    one, two = (weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_the_user_switches_off_is_off(cli: CLI) -> None:
+    bar = cli("fit", *SHORT, "--trainer.callbacks=TQDMProgressBar", "--trainer.max_epochs=1")
+    assert bar.code == 0  # two progress bars would be refused
+    off = ["--trainer.enable_checkpointing=false", "--trainer.enable_progress_bar=false"]
+    outcome = cli("fit", *SHORT, *off, "--trainer.logger=false", "--trainer.max_epochs=1")
+    assert outcome == Outcome(0, "", outcome.err)
+    assert {path.name for path in Path().iterdir()} == {"data", "lightning_logs"}
+    assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
+
+
+def test_help_shows_our_options_first(cli: CLI) -> None:
+    outcome = cli("fit", "--help")
+    assert outcome.code == 0
+    usage, *lines = outcome.out.splitlines()
+    assert usage == "usage: python -m mlp_lightning fit [options]"
+    ours = "\n".join(lines[:59])
+    for option in ("hidden_sizes", "activation", "dropout", "optimizer", "lr_scheduler"):
+        assert f"--model.{option} " in ours
+    for option in ("data_dir", "batch_size", "val_size"):
+        assert f"--data.{option} " in ours
+    assert "--trainer.max_epochs" in outcome.out
+    assert "--trainer" not in ours
+    assert "subclasses" not in outcome.out
+    assert cli("--help").out.startswith("usage: python -m mlp_lightning [options]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["fit", "--model.hidden_sizes=[0]"], "hidden_sizes: each must be at least 1, got [0]"),
+        (["fit", "--model.hidden_sizes=many"], "--model.hidden_sizes: "),
+        (["fit", "--model.dropout=1"], "dropout: must be at least 0 and below 1, got 1.0"),
+        (["fit", "--model.activation=torch.nn.Linear"], "activation: must be relu, sigmoid, "),
+        (["fit", "--model.optimizer=Adamm"], "--model.optimizer: "),
+        (["fit", "--model.optimizer.lr=-1"], "Invalid learning rate: -1.0"),
+        (
+            ["fit", "--model.lr_scheduler=OneCycleLR"],
+            "the following arguments are required: max_lr",
+        ),
+        (["fit", "--model.hidden=3"], "ambiguous option: --model.hidden=3 could"),
+        (["fit", "--data.batch_size=-1"], "batch_size: must be at least 1, got -1"),
+        (["fit", "--data.val_size=60000"], "val_size: must be from 0 to 59999, got 60000"),
+        (["fit", "--data.data_dir=file"], "[Errno 20] Not a directory: 'file/MNIST"),
+        (["fit", "--seed_everything=-1"], "--seed_everything: "),
+        (["fit", "--seed_everything=4294967296"], "--seed_everything: "),
+        (["fit", "--config=none.yaml"], "--config: File does not exist: "),
+        (["fit", "--config=file"], "Problems parsing config: "),
+        (["fit", "--trainer.accelerator=abacus"], "You selected an invalid accelerator name: "),
+        (["fit", "--trainer.val_check_interval=1000"], "`val_check_interval` (1000) must be less"),
+        (["test"], "--ckpt_path: no checkpoint in .: run fit first"),
+        (["test", "--ckpt_path=none"], "--ckpt_path: no checkpoint in none: run fit first"),
+        (["test", "--ckpt_path=file"], "--ckpt_path: file is damaged or another program's"),
+        (["train"], "argument subcommand: invalid choice: 'train'"),
+        ([], 'expected "subcommand" to be one of {fit,validate,test,predict}'),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_refused(words: list[str], line: str, cli: CLI) -> None:
+    Path("file").write_text("no yaml: [")
+    assert refused(cli(*words)).startswith(line)
+
+
+def test_what_fails_after_the_first_step(cli: CLI) -> None:
+    assert cli("fit", *SHORT).code == 0
+    Path("lightning_logs/version_0/test.json").mkdir()
+    assert "test.json" in refused(cli("test"), code=1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ValueError, TypeError])
+def test_a_bug_keeps_its_traceback(
+    error: type[Exception], cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(*_: Any) -> None:
+        raise error("ours")
+
+    monkeypatch.setattr(MLPClassifier, "training_step", step)
+    with pytest.raises(error, match="ours"):
+        cli("fit", *SHORT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_ctrl_c(workplace: Path) -> None:
+    command = [sys.executable, "-m", "mlp_lightning", "fit", "--trainer.max_epochs=1000"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    last = workplace / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 60
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err.splitlines()[-1] == "python -m mlp_lightning: error: interrupted"
+    assert "Traceback" not in err
+    assert process.returncode == 130
