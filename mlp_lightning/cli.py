@@ -94,7 +94,7 @@ class CLI(LightningCLI):
         except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
             raise ValueError(f"--ckpt_path: {self.path} is damaged or another program's") from error
         data = self.checkpoint.get("datamodule_hyper_parameters", {})
-        settings = json.dumps({command: {"model": model, "data": data}})
+        settings = json.dumps({command: {"model": model, "data": data}}, ensure_ascii=False)
         self.config = self.parser.parse_args(["--config", settings, *self.parser.args])
         options = self.config[command]
         options.ckpt_path = None  # the weights are loaded below, without callbacks and the like
