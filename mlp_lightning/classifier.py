@@ -66,11 +66,11 @@ class MLPClassifier(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        images, labels = batch
-        logits = self(images)
+        logits, labels = self(batch[0]).float(), batch[1]
         # A loss per image: their mean is the same however the images are shared out.
-        self.mean_loss.update(functional.cross_entropy(logits, labels, reduction="none"))
-        self.accuracy.update(logits.argmax(dim=1) == labels)
+        losses = functional.cross_entropy(logits, labels, reduction="none")
+        self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
+        self.accuracy.set_dtype(torch.float32).update(logits.argmax(dim=1) == labels)
         stage = "test" if self.trainer.testing else "val"
         self.log(f"{stage}/loss", self.mean_loss)
         self.log(f"{stage}/acc", self.accuracy, prog_bar=True)

@@ -25,6 +25,7 @@ from mlp_lightning.runs import find_checkpoint, run_of
 
 PROG = "python -m mlp_lightning"
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # what numpy accepts
+REFUSED = (ValueError, TypeError, ImportError, RuntimeError, UnpicklingError, EOFError)
 
 
 def _exit(code: int, message: str) -> NoReturn:
@@ -44,7 +45,7 @@ class Parser(LightningArgumentParser):
 
 
 class CLI(LightningCLI):
-    """Exits with 2 for what is refused before the first step, 1 for what fails later."""
+    """Exits with 2 for what is refused, or fails, before the first step, 1 for what fails later."""
 
     def __init__(self, args: list[str] | None = None) -> None:
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")  # torch's
@@ -60,10 +61,10 @@ class CLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except (MisconfigurationException, OSError, ValueError, ImportError, RuntimeError) as error:
+        except (MisconfigurationException, OSError, *REFUSED) as error:
             loop = hasattr(self, "trainer") and getattr(self.trainer, f"{self.subcommand}_loop")
             started = loop and getattr(loop, "epoch_loop", loop).batch_progress.total.ready
-            if started and not isinstance(error, (MisconfigurationException, OSError)):
+            if started and isinstance(error, REFUSED):
                 raise  # a batch was taken, so no option is to blame any more: a bug
             _exit(1 if started else 2, str(error))
         except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns one into the other
@@ -72,9 +73,7 @@ class CLI(LightningCLI):
             raise
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything", type=Seed, default=42, help="Of all that is random."
-        )
+        parser.add_argument("--seed_everything", type=Seed, default=42, help="Of all randomness.")
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for cls, key in ((MLPClassifier, "model"), (MNISTDataModule, "data"), (Trainer, "trainer")):
@@ -91,7 +90,7 @@ class CLI(LightningCLI):
         try:
             self.checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
             model = self.checkpoint["hyper_parameters"]
-        except (OSError, RuntimeError, UnpicklingError, EOFError, LookupError) as error:
+        except (OSError, LookupError, *REFUSED) as error:
             raise ValueError(f"--ckpt_path: {self.path} is damaged or another program's") from error
         data = self.checkpoint.get("datamodule_hyper_parameters", {})
         settings = json.dumps({command: {"model": model, "data": data}}, ensure_ascii=False)
@@ -105,16 +104,17 @@ class CLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         if self.subcommand != "fit":
-            self.model.load_state_dict(self.checkpoint["state_dict"])
+            self.model.load_state_dict(self.checkpoint.get("state_dict", {}))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the progress bar and the checkpoints, unless the user has others, or none."""
+        """Add the progress bar and the checkpoints, unless the user has the like, or none."""
         options = self._get(self.config_init, "trainer")
         theirs = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         best = ModelCheckpoint(None, "best", "val/acc", mode="max", save_on_train_epoch_end=False)
         last = ModelCheckpoint(None, "last", save_on_train_epoch_end=True)
         wanted = options.enable_checkpointing is not False and not options.barebones
-        self.checkpoints = [best, last] if wanted else []
+        taken = {callback.state_key for callback in theirs if callback}
+        self.checkpoints = [c for c in (best, last) if wanted and c.state_key not in taken]
         wanted = options.enable_progress_bar is not False and not options.barebones
         if wanted and not any(isinstance(callback, ProgressBar) for callback in theirs):
             theirs += [TQDMProgressBar(refresh_rate=50)]
@@ -134,18 +134,18 @@ class CLI(LightningCLI):
 
     def test(self, **kwargs: Any) -> None:
         """Note the result in the run, unless only some of the images were counted."""
-        metrics = self.trainer.test(**kwargs)[0]
+        metrics = self.trainer.test(**kwargs)
         run = run_of(self.path) if self.trainer.is_global_zero else None
         if run and self.trainer.num_test_batches == [len(self.datamodule.test_dataloader())]:
-            report = {**metrics, "checkpoint": f"checkpoints/{self.path.name}"}
+            report = {**metrics[0], "checkpoint": f"checkpoints/{self.path.name}"}
             (run / "test.json").write_text(json.dumps(report, indent=2) + "\n")
             logger = TensorBoardLogger(run.parent, name="", version=run.name)
-            logger.log_metrics(metrics, self.checkpoint["global_step"])
+            logger.log_metrics(metrics[0], self.checkpoint["global_step"])
             logger.finalize("success")
 
     def predict(self, **kwargs: Any) -> None:
         """Write the digit and the ten probabilities of each test image."""
-        predictions: Any = self.trainer.predict(**kwargs)
+        predictions: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
         if self.trainer.is_global_zero:
             table = torch.cat(predictions)
             table = torch.column_stack([table.argmax(dim=1), table])

@@ -47,7 +47,7 @@ class MNISTDataModule(LightningDataModule):
         if not 0 <= val_size < TRAINING_SIZE:
             raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
         self.save_hyperparameters(logger=False)
-        self.raw_dir = Path(data_dir, "MNIST", "raw")
+        self.raw_dir = Path(data_dir, "MNIST", "raw").expanduser()
 
     def prepare_data(self) -> None:
         """Make sure that the four files are there, undamaged; OSError or RuntimeError if not."""

@@ -40,8 +40,8 @@ class MLP(nn.Sequential):
         layers: list[nn.Module] = [nn.Flatten()]  # (batch, 784)
         width = 28 * 28
         for size in hidden_sizes:
-            layers += [nn.Linear(width, size), _build_activation(activation, size)]
-            layers += [nn.Dropout(dropout)] if dropout else []
+            activate = _build_activation(activation, size)
+            layers += [nn.Linear(width, size), activate, nn.Dropout(dropout)]
             width = size
         super().__init__(*layers, nn.Linear(width, 10))
 
@@ -56,7 +56,7 @@ def _build_activation(activation: str | dict[str, Any], width: int) -> nn.Module
         layer = cls(**spec.get("init_args", {})).eval()
         if layer(torch.zeros(2, width)).shape != (2, width):
             raise ValueError("that changes the shape")
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         text = f"activation: must be {', '.join(ACTIVATIONS)} or a class path, got {activation!r}"
         raise ValueError(f"{text} ({error})") from error
     return layer.train()

@@ -11,13 +11,13 @@ def find_checkpoint(given: str | None, root: str) -> Path:
     The run is the folder given, else the newest in `root/lightning_logs` that has a checkpoint.
     Raises FileNotFoundError if there is none.
     """
-    runs = Path(root, "lightning_logs").glob("version_*")
+    runs = Path(root, "lightning_logs").expanduser().glob("version_*")
     numbered = {int(run.name[8:]): run for run in runs if run.name[8:].isdecimal()}
     for run in [Path(given)] if given else [numbered[n] for n in sorted(numbered, reverse=True)]:
         for path in (run, run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"):
             if path.is_file():
                 return path
-        rank_zero_only(print)(f"Skipping {run}: it has no checkpoint")
+        rank_zero_only(print)(f"Skipping {run}: it has no best.ckpt or last.ckpt")
     raise FileNotFoundError(f"--ckpt_path: no checkpoint in {given or root or '.'}: run fit first")
 
 

@@ -9,7 +9,7 @@ import lightning
 import pytest
 import torch
 from conftest import QUIET
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torchvision.datasets import MNIST
@@ -27,7 +27,8 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
         nn.Flatten(),
         *(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)),
     )
-    tutorial.load_state_dict(model.network.state_dict())
+    for ours, theirs in zip(model.network.parameters(), tutorial.parameters(), strict=True):
+        theirs.data.copy_(ours.data)
 
     data = MNISTDataModule(str(data_dir))
     lightning.Trainer(**QUIET, max_epochs=1).fit(model, data)
@@ -47,9 +48,8 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
         loss.backward()
         optimizer.step()
 
-    learned = model.network.state_dict()
-    for name, value in tutorial.state_dict().items():
-        assert torch.equal(learned[name], value), name
+    for ours, theirs in zip(model.network.parameters(), tutorial.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
@@ -144,12 +144,22 @@ def test_other_schedules_step_every_epoch(data_dir: Path) -> None:
     assert found == [0.01, 0.01, 0.005, 0.005, 0.0025, 0.0025]
 
 
-def test_double_precision(data_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("64-true", torch.float64), ("bf16-true", torch.bfloat16)]
+)
+def test_images_are_counted_exactly_in_any_precision(
+    data_dir: Path, precision: Any, dtype: torch.dtype
+) -> None:
     model = MLPClassifier([8])
     trainer = lightning.Trainer(
-        **QUIET, precision="64-true", max_epochs=1, limit_train_batches=2, limit_val_batches=1
+        **QUIET, precision=precision, max_epochs=1, limit_train_batches=100, limit_val_batches=1
     )
-    trainer.fit(model, MNISTDataModule(str(data_dir)))
-    assert model.dtype == torch.float64
-    images: Tensor = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    assert model.probabilities(images).dtype == torch.float32
+    data = MNISTDataModule(str(data_dir))
+    trainer.fit(model, data)
+    (measured,) = trainer.test(model, data, verbose=False)
+    assert model.dtype == dtype
+    images, labels = data.batches.args
+    probabilities = torch.cat([model.probabilities(part) for part in images.split(500)])
+    assert probabilities.dtype == torch.float32
+    right = (probabilities.argmax(dim=1) == labels).sum().item()
+    assert measured["test/acc"] == pytest.approx(right / 10_000, abs=1e-7)

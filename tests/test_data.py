@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -135,6 +136,27 @@ def test_the_split_is_disjoint_and_stable(data_dir: Path, monkeypatch: pytest.Mo
 def test_val_size_moves_images_to_the_training_set(data_dir: Path) -> None:
     assert [len(rows) for rows in split(data_dir, val_size=1)] == [59_999, 1]
     assert [len(rows) for rows in split(data_dir, val_size=0)] == [60_000, 0]
+
+
+def test_each_process_is_given_its_share(data_dir: Path) -> None:
+    module = MNISTDataModule(str(data_dir))
+    module.trainer = SimpleNamespace(
+        global_rank=1, world_size=2, overfit_batches=0, current_epoch=7, limit_val_batches=1.0
+    )
+    module.setup("fit")
+    train, val = module.train_dataloader(), module.val_dataloader()
+    assert (train.rank, train.world_size, train.epoch()) == (1, 2, 7)
+    assert (val.rank, val.world_size) == (1, 2)
+    module.setup("test")
+    test, predict = module.test_dataloader(), module.predict_dataloader()
+    assert (test.rank, test.world_size) == (1, 2)
+    assert (predict.rank, predict.world_size) == (0, 1)  # all, as nobody gathers
+
+
+def test_a_home_folder_may_be_written_as_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("USERPROFILE", "/home/somebody")
+    assert MNISTDataModule("~/data").raw_dir == Path("/home/somebody/data/MNIST/raw")
 
 
 def test_only_test_and_predict_read_the_test_images(data_dir: Path) -> None:

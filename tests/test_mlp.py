@@ -56,8 +56,11 @@ def test_the_default_network_has_109386_parameters() -> None:
 
 
 def test_dropout_follows_each_hidden_activation() -> None:
-    names = [type(layer).__name__ for layer in MLP((8, 8), "tanh", dropout=0.5)]
+    network = MLP((8, 8), "tanh", dropout=0.5)
+    names = [type(layer).__name__ for layer in network]
     assert names == ["Flatten", *["Linear", "Tanh", "Dropout"] * 2, "Linear"]
+    assert [network[3].p, network[6].p] == [0.5, 0.5]
+    assert network.state_dict().keys() == MLP((8, 8)).state_dict().keys()  # of one shape with all
 
 
 def test_an_activation_by_class_path_with_its_arguments() -> None:
@@ -82,6 +85,7 @@ def test_an_activation_by_class_path_with_its_arguments() -> None:
         ("activation", "torch.nn.GLU"),  # halves the width
         ("activation", "torch.relu"),  # a function
         ("activation", {"init_args": {}}),
+        ("activation", {"class_path": "torch.nn.Softmax", "init_args": {"dim": 5}}),
         ("activation", {"class_path": "torch.nn.ELU", "init_args": {"alfa": 1.0}}),
     ],
 )

@@ -31,7 +31,7 @@ def test_newer_runs_without_a_checkpoint_are_skipped_and_named(
     run = make(tmp_path, "version_0", "best.ckpt")
     empty = make(tmp_path, "version_1")
     assert find_checkpoint(None, str(tmp_path)) == run / "checkpoints" / "best.ckpt"
-    assert capsys.readouterr().out == f"Skipping {empty}: it has no checkpoint\n"
+    assert capsys.readouterr().out == f"Skipping {empty}: it has no best.ckpt or last.ckpt\n"
 
 
 def test_a_file_or_the_folder_of_a_run_can_be_given(tmp_path: Path) -> None:
