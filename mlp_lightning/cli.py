@@ -6,16 +6,19 @@ import os
 import re
 import sys
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pickle import UnpicklingError
 from typing import Any, NoReturn
 
 import numpy
 import torch
 from jsonargparse.typing import restricted_number_type
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -31,6 +34,34 @@ REFUSED = (ValueError, TypeError, ImportError, RuntimeError, UnpicklingError, EO
 def _exit(code: int, message: str) -> NoReturn:
     rank_zero_only(print)(f"{PROG}: error: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(code)
+
+
+class NoProfiler(PassThroughProfiler):
+    """Costs nothing: Lightning enters its profiler fifty times a step, even with none to fill."""
+
+    idle = nullcontext()
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        return self.idle
+
+
+class EpochCheckpoint(ModelCheckpoint):
+    """Saves at the end of an epoch only, so there is nothing to ask or format at each step."""
+
+    @cached_property
+    def state_key(self) -> str:
+        return super().state_key
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        pass
+
+
+class Bar(TQDMProgressBar):
+    """Shows the latest train/loss whenever it is drawn, so that no step waits to have it shown."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        loss = {k: v.item() for k, v in trainer.logged_metrics.items() if k == "train/loss"}
+        return {**loss, **super().get_metrics(trainer, pl_module)}
 
 
 class Parser(LightningArgumentParser):
@@ -110,17 +141,21 @@ class CLI(LightningCLI):
         """Add the progress bar and the checkpoints, unless the user has the like, or none."""
         options = self._get(self.config_init, "trainer")
         theirs = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
-        best = ModelCheckpoint(None, "best", "val/acc", mode="max", save_on_train_epoch_end=False)
-        last = ModelCheckpoint(None, "last", save_on_train_epoch_end=True)
+        best = EpochCheckpoint(None, "best", "val/acc", mode="max", save_on_train_epoch_end=False)
+        last = EpochCheckpoint(None, "last", save_on_train_epoch_end=True)
         wanted = options.enable_checkpointing is not False and not options.barebones
         taken = {callback.state_key for callback in theirs if callback}
         self.checkpoints = [c for c in (best, last) if wanted and c.state_key not in taken]
         wanted = options.enable_progress_bar is not False and not options.barebones
         if wanted and not any(isinstance(callback, ProgressBar) for callback in theirs):
-            theirs += [TQDMProgressBar(refresh_rate=50)]
+            theirs += [Bar(refresh_rate=50)]
         if options.logger is False or options.barebones:
             self.save_config_callback = None  # there is no run's folder for config.yaml
-        return super().instantiate_trainer(callbacks=self.checkpoints + [c for c in theirs if c])
+        if options.profiler is None and not options.barebones:
+            kwargs["profiler"] = NoProfiler()
+        return super().instantiate_trainer(
+            callbacks=self.checkpoints + [c for c in theirs if c], **kwargs
+        )
 
     def after_fit(self) -> None:
         saved = [callback for callback in self.checkpoints if callback.best_model_path]

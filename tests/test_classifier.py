@@ -9,6 +9,8 @@ import lightning
 import pytest
 import torch
 from conftest import QUIET
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
@@ -67,6 +69,54 @@ def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
     images, labels = data.batches.args
     right = (model(normalise(images)).argmax(1) == labels).sum().item()
     assert measured["test/acc"] == pytest.approx(right / 10_000, abs=1e-7)
+
+
+class LoggedEachStep(MLPClassifier):
+    """As Lightning's manual has it: hand over each loss, let the trainer pick those it notes."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        loss = super().training_step(batch, batch_idx)
+        self.log("train/loss", loss)
+        return loss
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        pass
+
+
+class StopsAt(lightning.Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *args: Any) -> None:
+        trainer.should_stop = trainer.global_step >= self.step
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"log_every_n_steps": 4, "max_epochs": 2}, [3, 7, 11, 15]),
+        ({"log_every_n_steps": 2, "accumulate_grad_batches": 3, "max_epochs": 2}, [1, 3, 5]),
+        ({"log_every_n_steps": 4, "callbacks": [StopsAt(6)], "max_epochs": 2}, [3, 5]),
+        ({"log_every_n_steps": 0, "max_epochs": 1}, []),
+    ],
+)
+def test_the_loss_is_logged_where_lightning_notes_it(
+    settings: Any, steps: list[int], data_dir: Path, tmp_path: Path
+) -> None:
+    curves = []
+    for cls in (MLPClassifier, LoggedEachStep):
+        torch.manual_seed(0)
+        logger = TensorBoardLogger(tmp_path / cls.__name__)
+        trainer = lightning.Trainer(
+            **{**QUIET, **settings, "logger": logger}, limit_train_batches=8, limit_val_batches=0
+        )
+        trainer.fit(cls([16]), MNISTDataModule(str(data_dir)))
+        events = EventAccumulator(logger.log_dir).Reload()
+        curve = events.Scalars("train/loss") if steps else events.Tags()["scalars"]
+        curves.append({event.step: event.value for event in curve})
+    ours, lightnings = curves
+    assert list(ours) == steps
+    assert ours == pytest.approx(lightnings, rel=1e-6)  # it is divided and multiplied again
 
 
 def test_probabilities_take_images_as_mnist_has_them() -> None:
