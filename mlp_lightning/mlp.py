@@ -19,8 +19,10 @@ def normalise(images: Tensor) -> Tensor:
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"images must be uint8 with pixels from 0 to 255, got {images.dtype}")
-    # Tensors, not numbers: CUDA multiplies by the reciprocal of a number, which rounds otherwise.
-    white, mean, std = (torch.full((1,), c, device=images.device) for c in (255.0, MEAN, STD))
+    constants: Any = (255.0, MEAN, STD)
+    if images.device.type != "cpu":  # CUDA multiplies by a number's reciprocal, which rounds twice
+        constants = (torch.full((1,), number, device=images.device) for number in constants)
+    white, mean, std = constants
     return images.unsqueeze(1).float().div_(white).sub_(mean).div_(std)  # (batch, 1, 28, 28)
 
 
