@@ -71,12 +71,12 @@ class MLPClassifier(LightningModule):
         return functional.cross_entropy(self(images), labels)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the loss on the steps that the trainer notes: to log takes a fifth of a step."""
+        """Log the loss where logger or callbacks look at it: to log takes a fifth of a step."""
         trainer: Any = self.trainer
-        every = trainer.log_every_n_steps
-        if trainer.should_stop or (every and self.global_step % every == 0):
-            # Lightning has divided the loss; prog_bar=True would wait for the device at each step
-            self.log("train/loss", outputs["loss"] * trainer.accumulate_grad_batches)
+        noted = trainer._logger_connector.should_update_logs or trainer.fast_dev_run
+        if outputs and (noted or trainer.is_last_batch):
+            loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
+            self.log("train/loss", loss, prog_bar=True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         logits, labels = self(batch[0]).float(), batch[1]

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy
 import torch
 from jsonargparse.typing import restricted_number_type
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -46,7 +46,7 @@ class NoProfiler(PassThroughProfiler):
 
 
 class EpochCheckpoint(ModelCheckpoint):
-    """Saves at the end of an epoch only, so there is nothing to ask or format at each step."""
+    """Saves after validations or epochs, so at each step there is nothing to ask or to format."""
 
     @cached_property
     def state_key(self) -> str:
@@ -54,14 +54,6 @@ class EpochCheckpoint(ModelCheckpoint):
 
     def on_train_batch_end(self, *args: Any) -> None:
         pass
-
-
-class Bar(TQDMProgressBar):
-    """Shows the latest train/loss whenever it is drawn, so that no step waits to have it shown."""
-
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
-        loss = {k: v.item() for k, v in trainer.logged_metrics.items() if k == "train/loss"}
-        return {**loss, **super().get_metrics(trainer, pl_module)}
 
 
 class Parser(LightningArgumentParser):
@@ -138,17 +130,16 @@ class CLI(LightningCLI):
             self.model.load_state_dict(self.checkpoint.get("state_dict", {}))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add the progress bar and the checkpoints, unless the user has the like, or none."""
+        """Add checkpoints, progress bar and profiler, unless the user wants none or another."""
         options = self._get(self.config_init, "trainer")
         theirs = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         best = EpochCheckpoint(None, "best", "val/acc", mode="max", save_on_train_epoch_end=False)
         last = EpochCheckpoint(None, "last", save_on_train_epoch_end=True)
         wanted = options.enable_checkpointing is not False and not options.barebones
-        taken = {callback.state_key for callback in theirs if callback}
-        self.checkpoints = [c for c in (best, last) if wanted and c.state_key not in taken]
+        self.checkpoints = [best, last] if wanted else []
         wanted = options.enable_progress_bar is not False and not options.barebones
         if wanted and not any(isinstance(callback, ProgressBar) for callback in theirs):
-            theirs += [Bar(refresh_rate=50)]
+            theirs += [TQDMProgressBar(refresh_rate=50)]
         if options.logger is False or options.barebones:
             self.save_config_callback = None  # there is no run's folder for config.yaml
         if options.profiler is None and not options.barebones:

@@ -51,6 +51,7 @@ def test_fit_then_test(cli: CLI) -> None:
         *("config.yaml", "hparams.yaml", "checkpoints")
     }
     assert {file.name for file in Path(run, "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert re.search(r"train/loss=\d\.\d", fitted.out)  # in the progress bar
     val_acc, saved, test, tensorboard = fitted.out.splitlines()[-4:]
     assert re.fullmatch(r"val/acc 0\.\d{4}", val_acc)
     assert saved == f"Saved {best}"
@@ -196,14 +197,31 @@ def test_the_saved_config_makes_the_same_run_again(cli: CLI) -> None:
 
 
 def test_what_the_user_switches_off_is_off(cli: CLI) -> None:
-    for callback in ("TQDMProgressBar", "ModelCheckpoint"):  # two of a kind would be refused
-        words = [f"--trainer.callbacks={callback}", "--trainer.max_epochs=1"]
-        assert cli("fit", *SHORT, *words).code == 0
     off = ["--trainer.enable_checkpointing=false", "--trainer.enable_progress_bar=false"]
     outcome = cli("fit", *SHORT, *off, "--trainer.logger=false", "--trainer.max_epochs=1")
     assert outcome == Outcome(0, "", outcome.err)
-    assert {path.name for path in Path().iterdir()} == {"data", "lightning_logs"}
-    assert len(list(Path("lightning_logs").iterdir())) == 2
+    assert {path.name for path in Path().iterdir()} == {"data"}
+
+
+def test_what_the_user_adds_is_used(cli: CLI) -> None:
+    callbacks = [f"--trainer.callbacks+={name}" for name in ("TQDMProgressBar", "ModelCheckpoint")]
+    profiler = [f"--trainer.profiler{word}" for word in ("=SimpleProfiler", ".filename=profile")]
+    outcome = cli("fit", *SHORT, *callbacks, *profiler, "--trainer.max_epochs=1")
+    assert outcome.code == 0, outcome.err
+    (report,) = Path("lightning_logs/version_0").glob("*profile*")
+    assert "run_training_batch" in report.read_text()
+    saved = {path.name for path in Path("lightning_logs/version_0/checkpoints").iterdir()}
+    assert saved == {"best.ckpt", "last.ckpt", "epoch=0-step=5.ckpt"}
+
+
+def test_the_package_imports_what_is_asked_for() -> None:
+    code = """
+import sys, mlp_lightning
+assert "torch" not in sys.modules
+assert mlp_lightning.MLP is __import__("mlp_lightning.mlp").mlp.MLP and "torch" in sys.modules
+assert not hasattr(mlp_lightning, "Net")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_help_shows_our_options_first(cli: CLI) -> None:
