@@ -70,6 +70,7 @@ def bare(epochs: int) -> None:
     from mlp_lightning import MLP, MNISTDataModule
     from mlp_lightning.mlp import normalise
 
+    torch.manual_seed(42)
     data = MNISTDataModule()
     data.setup("fit")
     images, labels = (tensor[data.train_rows] for tensor in data.batches.args)
@@ -112,6 +113,7 @@ def floor(epochs: int, copies: int = 1) -> None:
             start, self.start = self.start, time.perf_counter()
             print(f"epoch {self.current_epoch}: {self.start - start:.4f} s", flush=True)
 
+    torch.manual_seed(42)
     Trainer(barebones=True, accelerator="cpu", max_epochs=epochs).fit(Timed(), Copies())
 
 
