@@ -1,15 +1,20 @@
 import gc
+import sys
 
 
-def main() -> None:
+def main(args: list[str] | None = None) -> None:
+    """Run the command line with these words, else with those of the shell."""
     # What imports make stays to the end. Looking through it for garbage, again and again and once
     # more at exit, would take a third of the start-up's time.
     gc.disable()
-    from mlp_lightning.cli import CLI
-
+    try:
+        from mlp_lightning.cli import CLI
+    except KeyboardInterrupt:
+        print("python -m mlp_lightning: error: interrupted", file=sys.stderr)
+        sys.exit(130)
     gc.freeze()
     gc.enable()
-    CLI()
+    CLI(args)
 
 
 if __name__ == "__main__":

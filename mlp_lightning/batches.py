@@ -1,4 +1,4 @@
-"""Which images make up each batch: the order of an epoch is a function of (seed, epoch) alone."""
+"""Which images make up each batch: a function of (seed, epoch, number of the batch) alone."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,17 +25,20 @@ class TensorBatches:
     rank: int = 0
     world_size: int = 1
     seed: int | None = None
-    epoch: Callable[[], int] = int  # asked when an epoch begins; int() is 0
+    position: Callable[[], tuple[int, int]] = lambda: (0, 0)  # epoch, batch: asked at the first
+
+    state_dict = load_state_dict = dict  # tell Lightning that position is all there is to resume
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows
+        epoch, first_batch = self.position()
         if self.seed is not None:
-            generator = numpy.random.default_rng((self.seed, self.epoch()))
+            generator = numpy.random.default_rng((self.seed, epoch))
             rows = rows[torch.from_numpy(generator.permutation(len(rows)))]
-        for start in range(0, len(rows), self.batch_size):
+        for start in range(first_batch * self.batch_size, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
             first = self.rank if self.seed is None else self.rank % len(batch)
             share = batch[first :: self.world_size]

@@ -1,5 +1,8 @@
 """The MLP in training: loss, accuracy, optimizer."""
 
+import math
+import os
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,6 +69,24 @@ class MLPClassifier(LightningModule):
         self.train(training)
         return logits.float().softmax(dim=1)
 
+    def check_finite(self, *values: Tensor) -> None:
+        """Raise FloatingPointError unless all of these, the loss or weights, are finite."""
+        finite = all(value.isfinite().all() for value in values)
+        if self.trainer.world_size > 1:  # all processes stop, if one has to
+            finite = self.trainer.strategy.reduce_boolean_decision(finite)
+        if not finite:
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            text = f"no longer finite by step {self.global_step}, learning rate {rate:g}: lower it"
+            raise FloatingPointError(f"the loss or a weight is {text}")
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout a function of seed, epoch, batch and process: a restart draws the same."""
+        seed = os.environ.get("PL_GLOBAL_SEED", "42")  # what lightning.seed_everything set
+        number = zlib.crc32(f"{seed} {self.current_epoch} {batch_idx} {self.global_rank}".encode())
+        cpu = self.device.type == "cpu"  # torch.manual_seed would take a hundred times as long
+        source: Any = torch.default_generator if cpu else torch.get_device_module(self.device)
+        source.manual_seed(number)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
         return functional.cross_entropy(self(images), labels)
@@ -76,6 +97,7 @@ class MLPClassifier(LightningModule):
         noted = trainer._logger_connector.should_update_logs or trainer.fast_dev_run
         if outputs and (noted or trainer.is_last_batch):
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
+            self.check_finite(loss)
             self.log("train/loss", loss, prog_bar=True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
@@ -94,14 +116,19 @@ class MLPClassifier(LightningModule):
         return torch.softmax(self(batch[0]).float(), dim=1)  # (batch, 10)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer(self.parameters())
-        if self.lr_scheduler is None:
+        optimizer, scheduler = self.optimizer(self.parameters()), None
+        if self.lr_scheduler is not None:
+            # without a trainer, only to see whether torch accepts the settings
+            steps = self.trainer.estimated_stepping_batches if self._trainer else 1_000
+            try:
+                scheduler = self.lr_scheduler(optimizer, total_steps=steps)
+            except TypeError:  # only a one-cycle schedule takes the number of steps
+                scheduler = self.lr_scheduler(optimizer)
+        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < math.inf:
+            option = "lr_scheduler" if scheduler else "optimizer"
+            raise ValueError(f"{option}: learning rates must be finite, and 0 or more, got {rate}")
+        if scheduler is None:
             return optimizer
-        steps = self.trainer.estimated_stepping_batches
-        try:
-            scheduler = self.lr_scheduler(optimizer, total_steps=steps)
-        except TypeError:  # only a one-cycle schedule takes the number of steps
-            scheduler = self.lr_scheduler(optimizer)
         interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
         monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
         schedule = {"scheduler": scheduler, "interval": interval, "monitor": monitor}

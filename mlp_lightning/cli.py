@@ -2,73 +2,40 @@
 
 import json
 import logging
-import os
-import re
+import shlex
+import shutil
 import sys
 import warnings
 from contextlib import nullcontext
-from functools import cached_property
+from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy
 import torch
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.profilers import PassThroughProfiler
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.runs import find_checkpoint, run_of
+from mlp_lightning.errors import DOUBTFUL, FAILED, PROG, REFUSED, Parser, explain, leave
+from mlp_lightning.runs import Checkpoints, find, is_finished, save_config
 
-PROG = "python -m mlp_lightning"
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # what numpy accepts
-REFUSED = (ValueError, TypeError, ImportError, RuntimeError, UnpicklingError, EOFError)
-
-
-def _exit(code: int, message: str) -> NoReturn:
-    rank_zero_only(print)(f"{PROG}: error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
-
-
-class NoProfiler(PassThroughProfiler):
-    """Costs nothing: Lightning enters its profiler fifty times a step, even with none to fill."""
-
-    idle = nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        return self.idle
-
-
-class EpochCheckpoint(ModelCheckpoint):
-    """Saves after validations or epochs, so at each step there is nothing to ask or to format."""
-
-    @cached_property
-    def state_key(self) -> str:
-        return super().state_key
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        pass
-
-
-class Parser(LightningArgumentParser):
-    """Says in one line what is wrong, and helps without naming all the classes of torch."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        _exit(2, re.sub(r'Parser key "([\w.]+)"', r"--\1", message))
-
-    def format_help(self, *args: Any) -> str:
-        self.usage = self.prog.replace(" [options]", "") + " [options]"
-        return re.sub(r",\s+known\s+subclasses:[^)]*", "", super().format_help(*args))
 
 
 class CLI(LightningCLI):
-    """Exits with 2 for what is refused, or fails, before the first step, 1 for what fails later."""
+    """LightningCLI whose runs can be continued, and whose errors are one line."""
+
+    run: Path | None = None  # the run that fit makes or continues
+    new: Path | None = None  # it, if it was made by this process
+    path: Any = None  # the checkpoint to begin with
 
     def __init__(self, args: list[str] | None = None) -> None:
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")  # torch's
@@ -78,22 +45,34 @@ class CLI(LightningCLI):
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
+                save_config_callback=None,
                 parser_class=Parser,
                 parser_kwargs={"prog": PROG, "description": __doc__},
                 args=args,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except (MisconfigurationException, OSError, *REFUSED) as error:
-            loop = hasattr(self, "trainer") and getattr(self.trainer, f"{self.subcommand}_loop")
-            started = loop and getattr(loop, "epoch_loop", loop).batch_progress.total.ready
-            if started and isinstance(error, REFUSED):
-                raise  # a batch was taken, so no option is to blame any more: a bug
-            _exit(1 if started else 2, str(error))
-        except (KeyboardInterrupt, SystemExit) as error:  # Lightning turns one into the other
-            if isinstance(error.__context__ or error, KeyboardInterrupt):
-                _exit(130, "interrupted")
-            raise
+        except (KeyboardInterrupt, SystemExit) as error:
+            code = 143 if isinstance(error, SIGTERMException) else getattr(error, "code", 130)
+            code = 130 if isinstance(error.__context__, KeyboardInterrupt) else code
+            if code not in (130, 143):
+                raise
+            go = self.run and getattr(self, "subcommand", "") == "fit"
+            again = f"; to go on: {PROG} fit --ckpt_path {shlex.quote(str(self.run))}" if go else ""
+            # the first process is killed if another ends before it with anything but 0
+            leave(0 if getattr(rank_zero_only, "rank", 0) else code, f"interrupted{again}")
+        except (*REFUSED, *FAILED, *DOUBTFUL) as error:
+            code, message = explain(error)
+            if code == 2 and self.new and not (self.new / "checkpoints").exists():
+                shutil.rmtree(self.new, ignore_errors=True)  # refused before anything was saved
+            leave(code, message)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        Parser.words = sys.argv[1:] if args is None else args
+        try:
+            self.config = parser.parse_args(Parser.words)
+        except ValueError as error:
+            parser.error(str(error))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--seed_everything", type=Seed, default=42, help="Of all randomness.")
@@ -101,81 +80,121 @@ class CLI(LightningCLI):
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for cls, key in ((MLPClassifier, "model"), (MNISTDataModule, "data"), (Trainer, "trainer")):
             parser.add_lightning_class_args(cls, key)  # ours first
+        parser.add_class_arguments(Checkpoints, "checkpoint")
         parser.set_defaults({"trainer.max_epochs": 5, "trainer.num_sanity_val_steps": 0})
+        Parser.options = parser._option_string_actions
 
     def _parse_ckpt_path(self) -> None:
-        """Parse again, the settings in the checkpoint first, so that the words given win."""
-        command = self.config.subcommand
-        if command == "fit":
-            return super()._parse_ckpt_path()
-        options = self.config[command]
-        self.path = find_checkpoint(options.ckpt_path, options.trainer.default_root_dir or "")
-        try:
-            self.checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
-            model = self.checkpoint["hyper_parameters"]
-        except (OSError, LookupError, *REFUSED) as error:
-            raise ValueError(f"--ckpt_path: {self.path} is damaged or another program's") from error
-        data = self.checkpoint.get("datamodule_hyper_parameters", {})
-        settings = json.dumps({command: {"model": model, "data": data}}, ensure_ascii=False)
-        self.config = self.parser.parse_args(["--config", settings, *self.parser.args])
-        options = self.config[command]
-        options.ckpt_path = None  # the weights are loaded below, without callbacks and the like
-        options.trainer.logger = options.trainer.logger or False  # no new run
-        if (given := options.model.hidden_sizes) != (held := model.get("hidden_sizes")):
-            raise ValueError(f"--model.hidden_sizes: {given}, but {self.path} holds {held}")
-        rank_zero_only(print)(f"Using {self.path}")
+        """Parse again, first the settings of the run or in the checkpoint: the words given win."""
+        command, words = self.config.subcommand, Parser.words
+        given, root = self.config[command].ckpt_path, self.config[command].trainer.default_root_dir
+        self.checkpoint: dict[str, Any] = {}  # what it holds
+        if given or command != "fit":
+            self.run, self.path = find(given, root or "", command == "fit")
+        if self.path:
+            try:
+                self.checkpoint = dict(torch.load(self.path, "cpu", weights_only=True))
+                model = dict(self.checkpoint["hyper_parameters"])
+                _ = command != "fit" or self.checkpoint["callbacks"]["Checkpoints"]
+            except (UnpicklingError, EOFError, LookupError, OSError, *DOUBTFUL) as error:
+                text = f"{self.path} is damaged, or another program's"
+                raise MisconfigurationException(f"--ckpt_path: {text}") from error
+        if command != "fit":
+            made = {"model": model, "data": self.checkpoint.get("datamodule_hyper_parameters", {})}
+            settings = json.dumps({command: made}, ensure_ascii=False, default=str)
+            self.parse_arguments(self.parser, ["--config", settings, *words])
+            self.config[command].trainer.logger = self.config[command].trainer.logger or False
+            now, had = self.config[command].model.hidden_sizes, model.get("hidden_sizes")
+            if now != had:
+                raise MisconfigurationException(f"hidden_sizes: {now}, but {self.path} holds {had}")
+            rank_zero_only(print)(f"Using {self.path}")
+        elif self.run:
+            at, config = words.index("fit") + 1, f"--config={self.run / 'config.yaml'}"
+            self.parse_arguments(self.parser, ["fit", config])
+            before = vars(self.config.fit.as_flat())
+            self.parse_arguments(self.parser, [*words[:at], config, *words[at:]])
+            if is_finished(before, vars(self.config.fit.as_flat()), self.checkpoint):
+                rank_zero_only(print)(f"{self.run} is finished: --trainer.max_epochs N prolongs it")
+                sys.exit(0)
+            step = self.checkpoint.get("global_step", 0)
+            rank_zero_only(print)(f"Continuing {self.run} after step {step}")
+        self.config[command].ckpt_path = None
+
+    def before_instantiate_classes(self) -> None:
+        for group in ("model", "data", "checkpoint"):
+            for key, value in vars(self._get(self.config, group)).items():
+                if value is None and key != "lr_scheduler":  # as YAML may say of any option
+                    raise MisconfigurationException(f"{key}: must have a value, got null")
 
     def after_instantiate_classes(self) -> None:
-        if self.subcommand != "fit":
+        if self.path:  # what can be tried before anything is written
             self.model.load_state_dict(self.checkpoint.get("state_dict", {}))
+        if self.subcommand == "fit":
+            self.model.configure_optimizers()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add checkpoints, progress bar and profiler, unless the user wants none or another."""
         options = self._get(self.config_init, "trainer")
-        theirs = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
-        best = EpochCheckpoint(None, "best", "val/acc", mode="max", save_on_train_epoch_end=False)
-        last = EpochCheckpoint(None, "last", save_on_train_epoch_end=True)
-        wanted = options.enable_checkpointing is not False and not options.barebones
-        self.checkpoints = [best, last] if wanted else []
-        wanted = options.enable_progress_bar is not False and not options.barebones
-        if wanted and not any(isinstance(callback, ProgressBar) for callback in theirs):
+        for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+            if isinstance(options[key], (int, float)) and options[key] <= 0:
+                raise MisconfigurationException(f"{key}: must be above 0, got {options[key]}")
+        theirs = options.callbacks or []
+        theirs = theirs if isinstance(theirs, list) else [theirs]
+        keeps = self.subcommand == "fit" and not options.fast_dev_run and not options.barebones
+        checkpoints = keeps and options.enable_checkpointing is not False
+        self.checkpoints = [self._get(self.config_init, "checkpoint")] if checkpoints else []
+        self.logs = keeps and options.logger in (None, True)
+        if self.logs:
+            kwargs["logger"] = False  # until there is a run
+        bar = any(isinstance(callback, ProgressBar) for callback in theirs) or options.barebones
+        if options.enable_progress_bar is not False and not bar:
             theirs += [TQDMProgressBar(refresh_rate=50)]
-        if options.logger is False or options.barebones:
-            self.save_config_callback = None  # there is no run's folder for config.yaml
         if options.profiler is None and not options.barebones:
-            kwargs["profiler"] = NoProfiler()
-        return super().instantiate_trainer(
-            callbacks=self.checkpoints + [c for c in theirs if c], **kwargs
-        )
+            # Lightning enters its profiler fifty times a step, even with none to fill.
+            kwargs["profiler"] = idle = PassThroughProfiler()
+            vars(idle)["profile"] = lambda action_name, nothing=nullcontext(): nothing  # noqa: B008
+        return super().instantiate_trainer(callbacks=self.checkpoints + theirs, **kwargs)
 
-    def after_fit(self) -> None:
-        saved = [callback for callback in self.checkpoints if callback.best_model_path]
-        if saved and self.trainer.is_global_zero:
-            path = os.path.relpath(saved[0].best_model_path)
-            if saved[0].best_model_score is not None:
-                print(f"val/acc {saved[0].best_model_score:.4f}")
-            print(f"Saved {path}\nNext: {PROG} test --ckpt_path {path}")
-            if isinstance(self.trainer.logger, TensorBoardLogger):
-                print(f"      tensorboard --logdir {os.path.relpath(self.trainer.logger.root_dir)}")
+    def fit(self, **kwargs: Any) -> None:
+        """Train in the folder of a run, and say what to do next."""
+        config = self._parser("fit").dump(self.config.fit, skip_unset=False)
+        if not self.run and (self.checkpoints or self.logs) and self.trainer.is_global_zero:
+            root = self.config.fit.trainer.default_root_dir
+            self.run = self.new = save_config(config, None, root or "")
+        run = self.run or Path()  # the other processes write nothing
+        if self.logs:
+            step = self.checkpoint.get("global_step", 0)
+            self.trainer.logger = TensorBoardLogger(run.parent, "", run.name, purge_step=step)
+        for checkpoints in self.checkpoints:
+            checkpoints.run, checkpoints.config = run, config
+        self.trainer.fit(**{**kwargs, "ckpt_path": self.path, "weights_only": True})
+        if self.checkpoints and self.trainer.is_global_zero:
+            best = self.checkpoints[0].best_score
+            path = run / "checkpoints" / ("best.ckpt" if best >= 0 else "last.ckpt")
+            print(f"val/acc {best:.4f}\n" if best >= 0 else "", end=f"Saved {path}\n")
+            print(f"Next: {PROG} test --ckpt_path {shlex.quote(str(path))}")
+            print(
+                f"      tensorboard --logdir {shlex.quote(str(run.parent))}\n" * self.logs, end=""
+            )
 
     def test(self, **kwargs: Any) -> None:
         """Note the result in the run, unless only some of the images were counted."""
         metrics = self.trainer.test(**kwargs)
-        run = run_of(self.path) if self.trainer.is_global_zero else None
+        run = self.run if self.trainer.is_global_zero else None
         if run and self.trainer.num_test_batches == [len(self.datamodule.test_dataloader())]:
             report = {**metrics[0], "checkpoint": f"checkpoints/{self.path.name}"}
             (run / "test.json").write_text(json.dumps(report, indent=2) + "\n")
             logger = TensorBoardLogger(run.parent, name="", version=run.name)
-            logger.log_metrics(metrics[0], self.checkpoint["global_step"])
+            logger.log_metrics(metrics[0], self.checkpoint["global_step"] - 1)  # as of val/acc
             logger.finalize("success")
 
     def predict(self, **kwargs: Any) -> None:
         """Write the digit and the ten probabilities of each test image."""
         predictions: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
-        if self.trainer.is_global_zero:
-            table = torch.cat(predictions)
-            table = torch.column_stack([table.argmax(dim=1), table])
-            path = f"{run_of(self.path) or '.'}/predictions.csv"
-            header = "digit,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9"
-            numpy.savetxt(path, table, "%g", ",", header=header, comments="")
+        if self.trainer.is_global_zero and predictions:
+            table = torch.cat(predictions)  # (10000, 10)
+            path = (self.run or Path()) / "predictions.csv"
+            rows = torch.column_stack([table.argmax(dim=1), table])
+            names = "digit,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9"
+            numpy.savetxt(path, rows, "%g", ",", header=names, comments="")
             print(f"Wrote {path}")

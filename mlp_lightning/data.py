@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
@@ -50,10 +51,20 @@ class MNISTDataModule(LightningDataModule):
         self.raw_dir = Path(data_dir, "MNIST", "raw").expanduser()
 
     def prepare_data(self) -> None:
-        """Make sure that the four files are there, undamaged; OSError or RuntimeError if not."""
+        """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
         bad = [name for name in MD5 if not check_integrity(self.raw_dir / name, MD5[name])]
-        if not bad:
-            return
+        try:
+            if bad:
+                self._unpack(bad)
+        except RuntimeError as error:  # torchvision's: no mirror answers
+            raise ConnectionError(f"{error}: connect, or install the package again") from error
+        except OSError as error:
+            if not error.filename:
+                raise  # of the network
+            text = f"{error.strerror}: {error.filename2 or error.filename}"
+            raise MisconfigurationException(f"data_dir: cannot be written, {text}") from error
+
+    def _unpack(self, names: list[str]) -> None:
         self.raw_dir.mkdir(parents=True, exist_ok=True)
         # torchvision trusts any file of the right name, so it unpacks into an empty folder, from
         # verified archives; moved in one step, no other process ever meets half a file.
@@ -66,7 +77,7 @@ class MNISTDataModule(LightningDataModule):
                 else:
                     print(f"{SHIPPED / packed} is missing or damaged: asking {MNIST.mirrors[0]}")
             MNIST(scratch, download=True)
-            for name in bad:
+            for name in names:
                 os.replace(unpacked / name, self.raw_dir / name)
 
     def setup(self, stage: str) -> None:
@@ -74,9 +85,10 @@ class MNISTDataModule(LightningDataModule):
         rank = self.trainer.global_rank if self.trainer else 0
         world_size = self.trainer.world_size if self.trainer else 1
         if stage == "fit" and batch_size % world_size:
-            raise ValueError(f"batch_size: {batch_size} is no multiple of {world_size} processes")
+            text = f"must be a multiple of the {world_size} processes, got {batch_size}"
+            raise MisconfigurationException(f"batch_size: {text}")
         if stage == "validate" and not val_size:
-            raise ValueError("val_size: must be at least 1 to validate, got 0")
+            raise MisconfigurationException("val_size: must be at least 1 to validate, got 0")
         if stage == "fit" and not val_size and self.trainer:
             self.trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
         part = "train" if stage in ("fit", "validate") else "t10k"
@@ -90,8 +102,10 @@ class MNISTDataModule(LightningDataModule):
         seed = int(os.environ.get("PL_GLOBAL_SEED", "42"))  # what lightning.seed_everything set
         loader = self.batches(self.train_rows, self.hparams["batch_size"], seed=seed)
         trainer: Any = self.trainer
-        if trainer and not trainer.overfit_batches:
-            loader.epoch = lambda: trainer.current_epoch
+        if trainer:
+            batches = trainer.fit_loop.epoch_loop.batch_progress.current  # not 0 in a resumed epoch
+            vary = not trainer.overfit_batches
+            loader.position = lambda: (trainer.current_epoch * vary, batches.ready)
         return loader
 
     def val_dataloader(self) -> TensorBatches:

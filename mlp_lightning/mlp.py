@@ -35,8 +35,8 @@ class MLP(nn.Sequential):
         activation: str | dict[str, Any] = "relu",
         dropout: float = 0.0,
     ) -> None:
-        if any(size < 1 for size in hidden_sizes):
-            raise ValueError(f"hidden_sizes: each must be at least 1, got {list(hidden_sizes)}")
+        if not all(1 <= size <= 10**6 for size in hidden_sizes):
+            raise ValueError(f"hidden_sizes: each must be 1 to 1000000, got {list(hidden_sizes)}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: must be at least 0 and below 1, got {dropout}")
         layers: list[nn.Module] = [nn.Flatten()]  # (batch, 784)

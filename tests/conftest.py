@@ -30,6 +30,15 @@ class Outcome(NamedTuple):
     err: str
 
 
+def refused(outcome: Outcome, code: int = 2) -> str:
+    """Return what is wrong, said in one line, without a traceback."""
+    assert outcome.code == code, outcome
+    (line,) = [line for line in outcome.err.splitlines() if "error" in line]
+    assert line == outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    return line.removeprefix("python -m mlp_lightning: error: ")
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")

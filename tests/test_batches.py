@@ -13,7 +13,7 @@ def batches(size: int, batch_size: int, **settings: int | None) -> TensorBatches
 
 
 def order(loader: TensorBatches, epoch: int = 0) -> Tensor:
-    loader.epoch = lambda: epoch
+    loader.position = lambda: (epoch, 0)
     images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
     assert torch.equal(labels, 10 * images)
     return images
@@ -41,6 +41,16 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
     assert not torch.equal(order(batches(1_000, 64, seed=2), epoch=3), first)
     # seed and epoch are told apart, not added
     assert not torch.equal(order(batches(1_000, 64, seed=2), epoch=2), first)
+
+
+def test_an_epoch_can_be_entered_at_any_batch() -> None:
+    loader = batches(1_000, 64, seed=1)
+    whole = order(loader, epoch=3)
+    for batch in (0, 1, 15, 16):
+        loader.position = lambda batch=batch: (3, batch)
+        rest = [images for images, _ in loader]
+        assert torch.equal(torch.cat([*rest, whole[:0]]), whole[64 * batch :])
+    assert len(loader) == 16
 
 
 def test_without_a_seed_the_rows_stand_as_they_are() -> None:

@@ -1,10 +1,8 @@
 import csv
 import json
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import SHORT, Outcome
+from conftest import SHORT, Outcome, refused
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.datasets.mnist import read_label_file
 
@@ -21,15 +19,6 @@ from mlp_lightning import MLPClassifier
 CLI = Callable[..., Outcome]
 CONFIGS = sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml"))
 TWO_PROCESSES = ["--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.devices=2"]
-
-
-def refused(outcome: Outcome, code: int = 2) -> str:
-    """Return what is wrong, said in one line, without a traceback."""
-    assert outcome.code == code, outcome
-    (line,) = [line for line in outcome.err.splitlines() if "error" in line]
-    assert line == outcome.err.splitlines()[-1]
-    assert "Traceback" not in outcome.err
-    return line.removeprefix("python -m mlp_lightning: error: ")
 
 
 def scalars(run: str) -> dict[str, list[int]]:
@@ -71,29 +60,29 @@ def test_fit_then_test(cli: CLI) -> None:
     assert report["checkpoint"] == "checkpoints/best.ckpt"
     assert 0.5 < report["test/acc"] < 0.9
     assert re.search(rf"test/acc +{report['test/acc']}", tested.out)
-    assert scalars(run)["test/acc"] == [200]
+    assert scalars(run)["test/acc"] == [199]  # where val/acc of the last step is
     assert [path.name for path in Path("lightning_logs").iterdir()] == ["version_0"]
 
     validated = cli("validate")
     assert re.search(r"val/acc +" + re.escape(val_acc.split()[1][:5]), validated.out)
 
 
-def test_what_a_run_was_made_with_comes_back_unasked(shell: CLI) -> None:
+def test_what_a_run_was_made_with_comes_back_unasked(cli: CLI, shell: CLI) -> None:
     Path("data").rename("daten 😀")
     made = ["--model.hidden_sizes=[32]", "--model.activation=tanh", "--data.val_size=1000"]
     root = "--trainer.default_root_dir=elsewhere"
-    assert shell("fit", *SHORT, *made, root, "--data.data_dir=daten 😀").code == 0
-    assert refused(shell("test")).startswith("--ckpt_path: no checkpoint in .: run fit first")
+    assert cli("fit", *SHORT, *made, root, "--data.data_dir=daten 😀").code == 0
+    assert refused(cli("test")).startswith("--ckpt_path: no checkpoint in .: run fit first")
     tested = shell("test", root)
     assert tested.code == 0, tested.err
     assert tested.err == ""
     best = "elsewhere/lightning_logs/version_0/checkpoints/best.ckpt"
-    line = refused(shell("test", "--model.hidden_sizes=[33]", root))
+    line = refused(cli("test", "--model.hidden_sizes=[33]", root))
     assert line == f"--model.hidden_sizes: [33], but {best} holds [32]"
     # a folder, and a file that lies in no run
-    assert shell("test", "--ckpt_path=elsewhere/lightning_logs/version_0").code == 0
+    assert cli("test", "--ckpt_path=elsewhere/lightning_logs/version_0").code == 0
     Path("alone.ckpt").write_bytes(Path(best).read_bytes())
-    assert shell("test", "--ckpt_path=alone.ckpt").code == 0
+    assert cli("test", "--ckpt_path=alone.ckpt").code == 0
 
 
 def test_explicit_words_win_over_the_runs_settings(cli: CLI) -> None:
@@ -127,7 +116,7 @@ def test_without_validation_the_last_checkpoint_serves(cli: CLI) -> None:
     assert fitted.out.splitlines()[-3] == f"Saved {last}"
     assert [path.name for path in Path(last).parent.iterdir()] == ["last.ckpt"]
     assert cli("test").out.startswith(f"Using {last}\n")
-    assert refused(cli("validate")) == "val_size: must be at least 1 to validate, got 0"
+    assert refused(cli("validate")) == "--data.val_size: must be at least 1 to validate, got 0"
 
 
 def test_predict(cli: CLI) -> None:
@@ -157,22 +146,25 @@ def test_the_same_seed_gives_the_same_weights(cli: CLI) -> None:
     assert not any(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_two_processes_learn_what_one_does(shell: CLI) -> None:
-    for words in ([], TWO_PROCESSES):
-        outcome = shell("fit", "--trainer.max_epochs=1", *words)
-        assert outcome.code == 0, outcome.err
+def test_two_processes_learn_what_one_does(cli: CLI, shell: CLI) -> None:
+    assert cli("fit", "--trainer.max_epochs=1").code == 0
+    outcome = shell("fit", "--trainer.max_epochs=1", *TWO_PROCESSES)
+    assert outcome.code == 0, outcome.err
     one, two = (weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1))
     assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-4) for name in one)
 
     accuracies = []
-    for devices in (1, 2, 3):
+    for devices in (1, 3):
         outcome = shell("test", *TWO_PROCESSES, f"--trainer.devices={devices}")
         assert outcome.code == 0, outcome.err
         accuracies += re.findall(r"test/acc +(\S+)", outcome.out)
-    assert len(accuracies) == 3
+    assert len(accuracies) == 2
     assert len(set(accuracies)) == 1
     line = refused(shell("fit", *TWO_PROCESSES, "--data.batch_size=63"))
-    assert line == "batch_size: 63 is no multiple of 2 processes"
+    assert line == "--data.batch_size: must be a multiple of the 2 processes, got 63"
+    runs = sorted(path.name for path in Path("lightning_logs").iterdir())
+    assert runs == ["version_0", "version_1"]
+    assert Path("data/MNIST").exists()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
@@ -240,50 +232,6 @@ def test_help_shows_our_options_first(cli: CLI) -> None:
     assert cli("--help").out.startswith("usage: python -m mlp_lightning [options]\n")
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (["fit", "--model.hidden_sizes=[0]"], "hidden_sizes: each must be at least 1, got [0]"),
-        (["fit", "--model.hidden_sizes=many"], "--model.hidden_sizes: "),
-        (["fit", "--model.dropout=1"], "dropout: must be at least 0 and below 1, got 1.0"),
-        (["fit", "--model.activation=torch.nn.Linear"], "activation: must be relu, sigmoid, "),
-        (["fit", "--model.optimizer=Adamm"], "--model.optimizer: "),
-        (["fit", "--model.optimizer.lr=-1"], "Invalid learning rate: -1.0"),
-        (
-            ["fit", "--model.lr_scheduler=OneCycleLR"],
-            "the following arguments are required: max_lr",
-        ),
-        (["fit", "--model.hidden=3"], "ambiguous option: --model.hidden=3 could"),
-        (["fit", "--data.batch_size=-1"], "batch_size: must be at least 1, got -1"),
-        (["fit", "--data.val_size=60000"], "val_size: must be from 0 to 59999, got 60000"),
-        (["fit", "--data.data_dir=file"], "[Errno 20] Not a directory: 'file/MNIST"),
-        (["fit", "--seed_everything=-1"], "--seed_everything: "),
-        (["fit", "--seed_everything=4294967296"], "--seed_everything: "),
-        (["fit", "--config=none.yaml"], "--config: File does not exist: "),
-        (["fit", "--config=file"], "Problems parsing config: "),
-        (["fit", "--trainer.devices=abc"], "`devices` selected with `CPUAccelerator` should be"),
-        (["fit", "--ckpt_path=file"], "Weights only load failed"),
-        (["fit", "--trainer.accelerator=abacus"], "You selected an invalid accelerator name: "),
-        (["fit", "--trainer.val_check_interval=1000"], "`val_check_interval` (1000) must be less"),
-        (["test"], "--ckpt_path: no checkpoint in .: run fit first"),
-        (["test", "--ckpt_path=none"], "--ckpt_path: no checkpoint in none: run fit first"),
-        (["test", "--ckpt_path=file"], "--ckpt_path: file is damaged or another program's"),
-        (["train"], "argument subcommand: invalid choice: 'train'"),
-        ([], 'expected "subcommand" to be one of {fit,validate,test,predict}'),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_what_is_refused(words: list[str], line: str, cli: CLI) -> None:
-    Path("file").write_text("no yaml: [")
-    assert refused(cli(*words)).startswith(line)
-
-
-def test_what_fails_after_the_first_step(cli: CLI) -> None:
-    assert cli("fit", *SHORT).code == 0
-    Path("lightning_logs/version_0/test.json").mkdir()
-    assert "test.json" in refused(cli("test"), code=1)
-
-
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, TypeError])
 def test_a_bug_keeps_its_traceback(
     error: type[Exception], cli: CLI, monkeypatch: pytest.MonkeyPatch
@@ -294,20 +242,3 @@ def test_a_bug_keeps_its_traceback(
     monkeypatch.setattr(MLPClassifier, "training_step", step)
     with pytest.raises(error, match="ours"):
         cli("fit", *SHORT)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
-def test_ctrl_c(workplace: Path) -> None:
-    command = [sys.executable, "-m", "mlp_lightning", "fit", "--trainer.max_epochs=1000"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    last = workplace / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 60
-    while not last.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert err.splitlines()[-1] == "python -m mlp_lightning: error: interrupted"
-    assert "Traceback" not in err
-    assert process.returncode == 130

@@ -1,5 +1,7 @@
 import hashlib
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +13,7 @@ import lightning
 import pytest
 import torch
 from conftest import QUIET
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torchvision.datasets import MNIST
 
@@ -52,6 +55,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.write_bytes(b""),
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1]),
     "a bit flipped": flip,
+    "a wrong header": lambda file: file.write_bytes(b"\0\0\x08\x02" + file.read_bytes()[4:]),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
 }
 
 
@@ -66,12 +71,120 @@ def test_a_damaged_file_is_unpacked_again(damage: str, name: str, copy: Path) ->
         assert (copy / "MNIST" / "raw" / other).stat().st_mtime_ns == untouched[other]
 
 
-def test_a_folder_in_the_place_of_a_file_is_named(copy: Path) -> None:
-    file = copy / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_in_the_place_of_a_file_is_named(name: str, copy: Path) -> None:
+    file = copy / "MNIST" / "raw" / name
     file.unlink()
     file.mkdir()
-    with pytest.raises(OSError, match="t10k-labels-idx1-ubyte"):
+    text = f"^data_dir: cannot be written, Is a directory: .*{name}$"
+    with pytest.raises(MisconfigurationException, match=text):
         MNISTDataModule(str(copy)).prepare_data()
+    assert {path.name for path in file.parent.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [*DAMAGES, "a folder"])
+def test_archives_in_data_dir_do_not_matter(damage: str, name: str, copy: Path) -> None:
+    """Users of torchvision have them there; ours are read from the package, verified."""
+    archive = copy / "MNIST" / "raw" / f"{name}.gz"
+    shutil.copy(data.SHIPPED / archive.name, archive)
+    if damage == "a folder":
+        archive.unlink()
+        archive.mkdir()
+    else:
+        DAMAGES[damage](archive)
+    archive.with_suffix("").unlink()
+    MNISTDataModule(str(copy)).prepare_data()
+    for file in FILES:
+        content = (archive.parent / file).read_bytes()
+        assert hashlib.md5(content).hexdigest() == data.MD5[file]
+
+
+def test_old_files_of_torchvision_are_not_read(copy: Path) -> None:
+    stray = copy / "MNIST" / "processed"
+    stray.mkdir()
+    for name in ("training.pt", "test.pt"):
+        torch.save((torch.zeros(3, 28, 28), torch.zeros(3)), stray / name)
+    (copy / "MNIST" / "raw" / FILES[0]).unlink()
+    module = MNISTDataModule(str(copy))
+    module.prepare_data()
+    module.setup("fit")
+    assert md5s(copy) == data.MD5
+    assert len(module.train_rows) == 55_000
+
+
+def test_good_files_are_only_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError  # what a read-only file system would say; chmod does not stop root
+
+    for name in ("mkdir", "replace", "rename", "unlink"):
+        monkeypatch.setattr(f"os.{name}", refuse)
+    before = {file: file.stat().st_mtime_ns for file in copy.rglob("*")}
+    MNISTDataModule(str(copy)).prepare_data()
+    assert {file: file.stat().st_mtime_ns for file in copy.rglob("*")} == before
+
+
+@pytest.mark.parametrize("place", ["", "MNIST", "MNIST/raw"])
+def test_a_data_dir_that_cannot_be_made(place: str, tmp_path: Path) -> None:
+    (tmp_path / "data" / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "data" / place).write_text("")
+    text = "^data_dir: cannot be written, (Not a directory|File exists): "
+    with pytest.raises(MisconfigurationException, match=text):
+        MNISTDataModule(str(tmp_path / "data")).prepare_data()
+
+
+CONCURRENT = """
+import multiprocessing, sys
+from mlp_lightning import MNISTDataModule
+
+def prepare(barrier):
+    barrier.wait()
+    MNISTDataModule(sys.argv[1]).prepare_data()
+
+if __name__ == "__main__":
+    barrier = multiprocessing.Barrier(8)
+    processes = [multiprocessing.Process(target=prepare, args=(barrier,)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(sum(process.exitcode != 0 for process in processes))
+"""
+
+
+def test_eight_processes_at_once(tmp_path: Path) -> None:
+    (tmp_path / "eight.py").write_text(CONCURRENT)
+    command = [sys.executable, str(tmp_path / "eight.py"), str(tmp_path / "data")]
+    assert subprocess.run(command, timeout=120).returncode == 0
+    assert md5s(tmp_path / "data") == data.MD5
+
+
+KILLED = """
+import os, signal, sys
+from mlp_lightning import MNISTDataModule
+
+calls, replace = [], os.replace
+
+def kill(*args):
+    calls.append(args)
+    if len(calls) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+    replace(*args)
+
+os.replace = kill
+MNISTDataModule(sys.argv[1]).prepare_data()
+"""
+
+
+@pytest.mark.parametrize("call", ["1", "3"])
+def test_killed_while_unpacking(call: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path), call]
+    assert subprocess.run(command, timeout=120).returncode != 0
+    raw = tmp_path / "MNIST" / "raw"
+    assert sum(file.is_file() for file in raw.iterdir()) == int(call) - 1
+    MNISTDataModule(str(tmp_path)).prepare_data()
+    for file in FILES:
+        assert hashlib.md5((raw / file).read_bytes()).hexdigest() == data.MD5[file]
 
 
 @pytest.fixture
@@ -110,7 +223,7 @@ def test_the_mirrors_are_asked_if_the_package_is_damaged(
 
 
 def test_a_file_that_is_nowhere_is_named(damaged_package: str, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=damaged_package):
+    with pytest.raises(ConnectionError, match=damaged_package):
         MNISTDataModule(str(tmp_path / "data")).prepare_data()
     assert not any((tmp_path / "data" / "MNIST" / "raw").iterdir())
 
@@ -140,12 +253,18 @@ def test_val_size_moves_images_to_the_training_set(data_dir: Path) -> None:
 
 def test_each_process_is_given_its_share(data_dir: Path) -> None:
     module = MNISTDataModule(str(data_dir))
+    progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=5)))
     module.trainer = SimpleNamespace(
-        global_rank=1, world_size=2, overfit_batches=0, current_epoch=7, limit_val_batches=1.0
+        global_rank=1,
+        world_size=2,
+        overfit_batches=0,
+        current_epoch=7,
+        limit_val_batches=1.0,
+        fit_loop=SimpleNamespace(epoch_loop=progress),
     )
     module.setup("fit")
     train, val = module.train_dataloader(), module.val_dataloader()
-    assert (train.rank, train.world_size, train.epoch()) == (1, 2, 7)
+    assert (train.rank, train.world_size, train.position()) == (1, 2, (7, 5))
     assert (val.rank, val.world_size) == (1, 2)
     module.setup("test")
     test, predict = module.test_dataloader(), module.predict_dataloader()
@@ -213,5 +332,5 @@ def test_a_wrong_setting_is_named(setting: str, value: int) -> None:
 
 
 def test_validation_needs_images(data_dir: Path) -> None:
-    with pytest.raises(ValueError, match=r"^val_size: must be at least 1 to validate"):
+    with pytest.raises(MisconfigurationException, match=r"^val_size: must be at least 1 to val"):
         MNISTDataModule(str(data_dir), val_size=0).setup("validate")

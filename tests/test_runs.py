@@ -1,15 +1,19 @@
+import os
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from mlp_lightning.runs import find_checkpoint, run_of
+from mlp_lightning.runs import find, save_config
 
 
-def make(root: Path, run: str, *checkpoints: str) -> Path:
+def make(root: Path, run: str, *checkpoints: str, config: bool = True) -> Path:
     folder = root / "lightning_logs" / run
     (folder / "checkpoints").mkdir(parents=True)
     for name in checkpoints:
         (folder / "checkpoints" / name).touch()
+    if config:
+        (folder / "config.yaml").touch()
     return folder
 
 
@@ -17,42 +21,68 @@ def test_the_newest_run_is_the_highest_number(tmp_path: Path) -> None:
     make(tmp_path, "version_9", "best.ckpt", "last.ckpt")
     newest = make(tmp_path, "version_10", "best.ckpt", "last.ckpt")
     make(tmp_path, "version_10-backup", "best.ckpt")
-    assert find_checkpoint(None, str(tmp_path)) == newest / "checkpoints" / "best.ckpt"
+    best, last = newest / "checkpoints" / "best.ckpt", newest / "checkpoints" / "last.ckpt"
+    assert find(None, str(tmp_path), fit=False) == (newest, best)
+    assert find("best", str(tmp_path), fit=False) == (newest, best)
+    assert find("last", str(tmp_path), fit=False) == (newest, last)
+    assert find("last", str(tmp_path), fit=True) == (newest, last)
 
 
 def test_the_last_checkpoint_serves_where_there_is_no_best(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "last.ckpt")
-    assert find_checkpoint(None, str(tmp_path)) == run / "checkpoints" / "last.ckpt"
+    assert find(None, str(tmp_path), fit=False) == (run, run / "checkpoints" / "last.ckpt")
 
 
-def test_newer_runs_without_a_checkpoint_are_skipped_and_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_to_fit_a_run_needs_no_checkpoint(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "best.ckpt")
     empty = make(tmp_path, "version_1")
-    assert find_checkpoint(None, str(tmp_path)) == run / "checkpoints" / "best.ckpt"
-    assert capsys.readouterr().out == f"Skipping {empty}: it has no best.ckpt or last.ckpt\n"
+    make(tmp_path, "version_2", config=False)
+    assert find(None, str(tmp_path), fit=False) == (run, run / "checkpoints" / "best.ckpt")
+    assert find("last", str(tmp_path), fit=True) == (empty, None)
+    assert find(str(run), str(tmp_path), fit=True) == (run, None)  # its best is not its last
 
 
-def test_a_file_or_the_folder_of_a_run_can_be_given(tmp_path: Path) -> None:
+def test_a_file_or_the_folder_of_a_run_can_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(tmp_path, "version_1", "best.ckpt")
     run = make(tmp_path, "version_0", "best.ckpt", "last.ckpt")
-    last = run / "checkpoints" / "last.ckpt"
-    assert find_checkpoint(str(last), str(tmp_path)) == last
-    assert find_checkpoint(str(run), str(tmp_path)) == run / "checkpoints" / "best.ckpt"
-
-
-@pytest.mark.parametrize("given", [None, "nothing"])
-def test_no_checkpoint(given: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    make(tmp_path, "version_0")
-    with pytest.raises(FileNotFoundError, match=r"^--ckpt_path: no checkpoint in .*run fit first"):
-        find_checkpoint(given, "")
-
-
-def test_a_run_has_a_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make(tmp_path, "version_0", "best.ckpt")
-    assert run_of(run / "checkpoints" / "best.ckpt") is None
-    (run / "config.yaml").touch()
+    best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
+    for fit in (False, True):
+        assert find(str(best), str(tmp_path), fit) == (run, best)
+    assert find(str(run), str(tmp_path), fit=False) == (run, best)
+    assert find(str(run), str(tmp_path), fit=True) == (run, last)
     monkeypatch.chdir(run / "checkpoints")
-    assert run_of(Path("best.ckpt")) == run
+    assert find("best.ckpt", "", fit=False) == (run, Path("best.ckpt"))
+    (run / "config.yaml").unlink()
+    assert find(str(last), "", fit=False) == (None, last)
+
+
+@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("given", ["last", "nothing", "file"])
+def test_none(given: str, fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, "version_0", config=False)
+    Path("folder").mkdir()
+    with pytest.raises(MisconfigurationException, match=r"^--ckpt_path: no .*: run fit first$"):
+        find(given, "", fit)
+
+
+def test_a_new_run_appears_with_its_config(tmp_path: Path) -> None:
+    make(tmp_path, "version_7")
+    first = save_config("a: 1\n", None, str(tmp_path))
+    assert first.name == "version_8"
+    assert (first / "config.yaml").read_text() == "a: 1\n"
+    assert save_config("a: 2\n", first, "") == first
+    assert os.listdir(first) == ["config.yaml"]
+    assert (first / "config.yaml").read_text() == "a: 2\n"
+    assert {path.name for path in first.parent.iterdir()} == {"version_7", "version_8"}
+
+
+def test_a_number_taken_meanwhile_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        make(tmp_path, f"version_{number}")
+    monkeypatch.setattr("mlp_lightning.runs._newest", lambda root: [])  # seen before the others
+    assert save_config("", None, str(tmp_path)).name == "version_3"

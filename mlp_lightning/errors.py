@@ -1,0 +1,66 @@
+"""What the user reads when something is wrong: one line, with an exit code. A bug's traceback."""
+
+import difflib
+import re
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+PROG = "python -m mlp_lightning"
+REFUSED, FAILED = (MisconfigurationException,), (FloatingPointError, OSError)
+DOUBTFUL = (ValueError, TypeError, RuntimeError, ImportError)  # of a setting, or a bug of ours
+SPEAKERS = ("lightning.", "torch.optim.", "torch.nn.modules.module.")
+
+
+def leave(code: int, message: str) -> NoReturn:
+    """Exit with 2 for what the user said wrong, 1 for what failed, 130 or 143 for a signal."""
+    name, colon, text = " ".join(message.split()).partition(":")
+    option = next((option for option in Parser.options if option.endswith(f".{name}")), name)
+    rank_zero_only(print)(f"{PROG}: error: {option}{colon}{text}", file=sys.stderr)
+    sys.exit(code)
+
+
+def explain(error: Exception) -> tuple[int, str]:
+    """Return the exit code and what is wrong; or raise the error, if it is a bug of ours.
+
+    That is told by who raises it: Lightning and torch's optimizers refuse settings, and so do we.
+    """
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    speaker, text = f"{frame.f_globals['__name__']}.", str(error)
+    speakers = (*SPEAKERS, "mlp_lightning.") if isinstance(error, ValueError) else SPEAKERS
+    failed = speaker.startswith("torch.distributed.") or "allocate memory" in text
+    if isinstance(error, DOUBTFUL) and not (failed or speaker.startswith(speakers)):
+        raise error
+    if speaker.startswith("torch.optim."):
+        text = f"{'lr_scheduler' if 'lr_scheduler' in speaker else 'optimizer'}: {text}"
+    return 1 if failed or isinstance(error, FAILED) else 2, text
+
+
+class Parser(LightningArgumentParser):
+    """Says in one line what is wrong, and helps without naming all the classes of torch."""
+
+    options: Any = ()  # of a subcommand
+    words: Any = ()  # that are parsed
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        message = re.sub(r'Parser key "([\w.]+)"', r"--\1", " ".join(message.split()))
+        message = re.sub(r"(- Expected a path|Does not validate against) .*? Errors: ", "", message)
+        wrong = re.search(r"(?i)(?:d arguments: |option ')-*([\w.]+)|^--([\w.]+)", message)
+        name = wrong[1] or wrong[2] if wrong else "?"
+        given = "\n".join(self.words)
+        for option in re.findall(rf"(?m)^(--.*\.{re.escape(name)})\b", given):
+            message = f"{option}: {message}"  # of a class, whose own parser knows its last part
+        files = re.findall(r"(?m)^(?:-c|--config)[=\n]([^{\n]+)$", given)
+        if files and name not in given:
+            message += f" (in {' or '.join(files)})"
+        near = difflib.get_close_matches(f"--{name}", self.options, 1, 0.75)
+        known = not near or near[0] == f"--{name}"
+        leave(2, message if known else f"{message}; did you mean {near[0]}?")
+
+    def format_help(self, *args: Any) -> str:
+        self.usage = self.prog.replace(" [options]", "") + " [options]"
+        return re.sub(r",\s+known\s+subclasses:[^)]*", "", super().format_help(*args))

@@ -1,0 +1,396 @@
+"""Whatever the user gets wrong: an exit code, one line that names it, and no traceback."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import SHORT, Outcome, refused
+
+import mlp_lightning
+from mlp_lightning import MLPClassifier, MNISTDataModule
+from mlp_lightning.__main__ import main
+
+CLI = Callable[..., Outcome]
+NOT_READ = "--{}: is damaged, or another program's"
+
+# Every option of ours, as a flag and in YAML: value, and what the line must say of it.
+SETTINGS: dict[str, dict[Any, str]] = {
+    "model.hidden_sizes": {
+        "[0]": "each must be 1 to 1000000, got [0]",
+        "[-5, 3]": "each must be 1 to 1000000, got [-5, 3]",
+        "[1000001]": "each must be 1 to 1000000, got [1000001]",
+        "[100000000000000000000000]": "each must be 1 to 1000000, got [1000000000",
+        "[1.5]": "Expected a <class 'int'>",
+        "many": "many",
+        "5": "Sequence",
+    },
+    "model.activation": {
+        "rellu": "must be relu, sigmoid, tanh, identity or a class path, got 'rellu'",
+        "torch.nn.Linear": "must be relu, sigmoid, tanh, identity or a class path, got 'torch.nn.L",
+        "os.system": "got 'os.system'",
+        "{class_path: torch.nn.GELU, init_args: {x: 1}}": "got {'class_path': 'torch.nn.GELU'",
+        "torch.nn.AdaptiveAvgPool1d": "got 'torch.nn.AdaptiveAvgPool1d'",
+    },
+    "model.dropout": {
+        "1": "must be at least 0 and below 1, got 1.0",
+        "-0.1": "must be at least 0 and below 1, got -0.1",
+        "high": "Expected a <class 'float'>",
+        ".nan": "must be at least 0 and below 1, got nan",
+        ".inf": "must be at least 0 and below 1, got inf",
+    },
+    "model.optimizer": {"Adamm": "Adamm", "torch.nn.ReLU": "torch.nn.ReLU", "3": "3"},
+    "model.lr_scheduler": {"Stepp": "Stepp", "torch.optim.SGD": "SGD"},
+    "data.data_dir": {"file": "cannot be written, Not a directory: file/MNIST"},
+    "data.batch_size": {
+        "0": "must be at least 1, got 0",
+        "-1": "must be at least 1, got -1",
+        "6.5": "Expected a <class 'int'>",
+    },
+    "data.val_size": {
+        "-1": "must be from 0 to 59999, got -1",
+        "60000": "must be from 0 to 59999, got 60000",
+        "all": "Expected a <class 'int'>",
+    },
+    "checkpoint.every_n_train_steps": {"-1": "must be at least 0, got -1", "x": "got value: x"},
+    "seed_everything": {"-1": "-1", "4294967296": "4294967296", "abc": "abc"},
+    "trainer.max_epochs": {"x": "x", "-7": "-7"},
+    "trainer.accelerator": {"abacus": "abacus", "tpu": "torch_xla"},
+    "trainer.devices": {"0": "0", "abc": "`devices`"},
+    "trainer.strategy": {"warp": "warp", "deepspeed": "DeepSpeed", "fsdp": "fsdp"},
+    "trainer.precision": {"17": "17", "transformer-engine": "transformer_engine"},
+    "trainer.accumulate_grad_batches": {"0": "must be above 0, got 0"},
+    "trainer.check_val_every_n_epoch": {"0": "must be above 0, got 0"},
+    "trainer.val_check_interval": {"0": "must be above 0, got 0", "100000": "100000"},
+    "trainer.limit_train_batches": {"-1": "-1", "1.5": "1.5"},
+    "trainer.max_time": {"soon": "soon"},
+    "trainer.default_root_dir": {"file": "cannot be written, Not a directory: file/lightning_logs"},
+    "trainer.callbacks": {"EarlyStop": "EarlyStop"},
+    "trainer.logger": {"Paper": "Paper"},
+}
+# What takes several words: those, and the line's beginning.
+WORDS: list[tuple[str, str]] = [
+    (
+        "fit --model.hiden_sizes=[3]",
+        "unrecognized arguments: --model.hiden_sizes=[3]; did you mean --model.hidden_sizes?",
+    ),
+    (
+        "fit --modle.dropout 0.1",
+        "unrecognized arguments: --modle.dropout 0.1; did you mean --model.dropout?",
+    ),
+    (
+        "fit --data.batchsize=3",
+        "unrecognized arguments: --data.batchsize=3; did you mean --data.batch_size?",
+    ),
+    (
+        "fit --trainer.maxepochs=3",
+        "unrecognized arguments: --trainer.maxepochs=3; did you mean --trainer.max_epochs?",
+    ),
+    (
+        "fit --checkpoint.every_n_steps=3",
+        "unrecognized arguments: --checkpoint.every_n_steps=3; did you mean --checkpoint",
+    ),
+    ("fit --model.hidden=3", "ambiguous option: --model.hidden=3 could"),
+    ("fit extra", "unrecognized arguments: extra"),
+    ("fit --config", "argument -c/--config: expected one argument"),
+    ("fit --model.optimizer.lr=-1", "--model.optimizer: Invalid learning rate: -1.0"),
+    (
+        "fit --model.optimizer.lr=.nan",
+        "--model.optimizer: learning rates must be finite, and 0 or more, got nan",
+    ),
+    (
+        "fit --model.optimizer.lr=.inf",
+        "--model.optimizer: learning rates must be finite, and 0 or more, got inf",
+    ),
+    ("fit --model.optimizer.lr=fast", "--model.optimizer.lr: "),
+    ("fit --model.optimizer.rate=3", "--model.optimizer.rate: "),
+    (
+        "fit --model.optimizer=SGD --model.optimizer.momentum=-1",
+        "--model.optimizer: Invalid momentum value: -1.0",
+    ),
+    (
+        "fit --model.optimizer=SGD --model.optimizer.nesterov=true",
+        "--model.optimizer: Nesterov momentum requires",
+    ),
+    (
+        "fit --model.optimizer=Adam --model.optimizer.betas=[2,0.9]",
+        "--model.optimizer: Invalid beta parameter",
+    ),
+    (
+        "fit --model.optimizer=SparseAdam",
+        "--model.optimizer: SparseAdam does not support dense gradients",
+    ),
+    ("fit --model.lr_scheduler=OneCycleLR", "the following arguments are required: max_lr"),
+    (
+        "fit --model.lr_scheduler=OneCycleLR --model.lr_scheduler.max_lr=-1",
+        "--model.lr_scheduler: learning rates must",
+    ),
+    (
+        "fit --model.lr_scheduler=StepLR --model.lr_scheduler.step_size=x",
+        "--model.lr_scheduler.step_size: ",
+    ),
+    (
+        "fit --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/los",
+        "Early stopping conditioned on metric `val/los` which is not available",
+    ),
+    (
+        "fit --trainer.callbacks+=LearningRateMonitor --trainer.logger=false",
+        "Cannot use `LearningRateMonitor` callback with `Trainer` that has no logger",
+    ),
+    ("fit --ckpt_path=last", "--ckpt_path: no run in .: run fit first"),
+    ("fit --ckpt_path=none", "--ckpt_path: no run in none: run fit first"),
+    ("fit --ckpt_path=file", "--ckpt_path: no run in file: run fit first"),
+    ("fit --ckpt_path=data", "--ckpt_path: no run in data: run fit first"),
+    ("fit --config=none.yaml", "--config: File does not exist: "),
+    ("fit --config=data", "--config: "),
+    ("test", "--ckpt_path: no checkpoint in .: run fit first"),
+    ("test --ckpt_path=none", "--ckpt_path: no checkpoint in none: run fit first"),
+    ("test --ckpt_path=data", "--ckpt_path: no checkpoint in data: run fit first"),
+    ("test --ckpt_path=file", "--ckpt_path: file is damaged, or another program's"),
+    ("validate --ckpt_path=file", "--ckpt_path: file is damaged, or another program's"),
+    ("predict --ckpt_path=", "--ckpt_path: no checkpoint in .: run fit first"),
+    ("predict --data.images=a.png", "unrecognized arguments: --data.images=a.png"),
+    ("train", "argument subcommand: invalid choice: 'train'"),
+    ("", 'expected "subcommand" to be one of {fit,validate,test,predict}'),
+]
+FILES: dict[str, tuple[bytes, str]] = {
+    "no yaml": (b"model: [", "Problems parsing config: "),
+    "a text": (b"just a text", "Unexpected config: just a text (in a.yaml)"),
+    "empty": (b"", "Unexpected config: (in a.yaml)"),
+    "binary": (b"\x80\x81\xff", "'utf-8' codec can't decode byte 0x80"),
+    "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00", "'utf-8' codec can't decode byte 0x89"),
+    "a misspelt option": (
+        b"model: {hiden_sizes: [3]}",
+        "Subcommand 'fit' does not accept option 'model.hiden_sizes' (in a.yaml); "
+        "did you mean --model.hidden_sizes?",
+    ),
+    "a misspelt group": (
+        b"trainr: {max_epochs: 3}",
+        "Subcommand 'fit' does not accept option 'tra",
+    ),
+    "another project's": (
+        b"model: {lr: 0.1, net: {_target_: src.Net}}\ndata: {num_workers: 3}",
+        "Subcommand 'fit' does not accept option 'model.net._target_' (in a.yaml)",
+    ),
+    "the command in it": (b"fit: {data: {val_size: 3}}", "Subcommand 'fit' does not accept option"),
+    "a list": (b"- model\n- data", "Unexpected config: "),
+}
+
+
+@pytest.fixture
+def run_main(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> CLI:
+    """Run `main(argv)`, and see that nothing was written."""
+    monkeypatch.setattr(sys, "argv", ["mlp_lightning"])
+    Path("file").write_text("no yaml: [")
+
+    def run(*words: str) -> Outcome:
+        before = set(workplace.rglob("*"))
+        with pytest.raises(SystemExit) as caught:
+            main(list(words))
+        written = {path for path in workplace.rglob("*") if path.name != "lightning_logs"} - before
+        assert not written
+        assert isinstance(caught.value.code, int)
+        return Outcome(caught.value.code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [(option, value, text) for option, cases in SETTINGS.items() for value, text in cases.items()],
+)
+@pytest.mark.parametrize("how", ["flag", "yaml"])
+def test_a_setting(option: str, value: str, text: str, how: str, run_main: CLI) -> None:
+    words = [f"--{option}={value}"]
+    if how == "yaml":
+        *groups, key = option.split(".")
+        content = {key: yaml.safe_load(value)}
+        for group in groups:
+            content = {group: content}
+        Path("a.yaml").write_text(yaml.safe_dump(content))
+        words = ["--config=a.yaml"]
+    line = refused(run_main("fit", *words))
+    assert text.lower() in line.lower()
+    if option.startswith(("model", "data", "checkpoint", "seed")):
+        assert line.startswith(f"--{option}: ")
+
+
+@pytest.mark.parametrize(("words", "line"), WORDS)
+def test_words(words: str, line: str, run_main: CLI) -> None:
+    if "EarlyStopping" in words or "SparseAdam" in words:
+        words += " --trainer.limit_train_batches=2 --trainer.log_every_n_steps=1"
+    assert refused(run_main(*words.split())).startswith(line)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_config(kind: str, run_main: CLI) -> None:
+    content, line = FILES[kind]
+    Path("a.yaml").write_bytes(content)
+    found = refused(run_main("fit", "--config=a.yaml"))
+    assert found.startswith(line)
+    assert "a.yaml" in found
+
+
+@pytest.mark.parametrize("option", ["batch_size", "val_size", "data_dir"])
+def test_null(option: str, run_main: CLI) -> None:
+    Path("a.yaml").write_text(f"data: {{{option}: null}}")
+    line = refused(run_main("fit", "--config=a.yaml"))
+    assert line == f"--data.{option}: must have a value, got null"
+
+
+def test_from_the_shell(shell: CLI) -> None:
+    assert (
+        refused(shell("fit", "--data.batch_size=0"))
+        == "--data.batch_size: must be at least 1, got 0"
+    )
+    assert refused(shell("test")) == "--ckpt_path: no checkpoint in .: run fit first"
+    line = refused(shell("fit", "--model.optimizer.lr=1e30", *SHORT), code=1)
+    assert "learning rate 1e+30" in line
+
+
+class Malicious:
+    """Unpickled with trust, it would leave a file."""
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (Path("executed"),)
+
+
+CHECKPOINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "code": lambda held: {**held, "code": Malicious()},
+    "code alone": lambda held: Malicious(),
+    "weights alone": lambda held: held["state_dict"],
+    "another program's": lambda held: {"model": {}, "optimizer": {}, "epoch": 3},
+    "no settings": lambda held: {**held, "hyper_parameters": None},
+    "a list": lambda held: [1, 2, 3],
+    "a tensor": lambda held: torch.zeros(3),
+    "another network": lambda held: {**held, "state_dict": {}},
+    "other settings": lambda held: {**held, "hyper_parameters": {"lr": 0.1, "lin1_size": 64}},
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_a_checkpoint(kind: str, cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    torch.save(CHECKPOINTS[kind](torch.load(path, weights_only=True)), path)
+    damaged = path.read_bytes()
+    commands = ["test", "predict", "validate", "fit"]
+    if kind in ("other settings", "another network"):
+        commands.remove("fit")  # it takes the settings from config.yaml; and that run is finished
+    for command in commands:
+        line = refused(cli(command, f"--ckpt_path={path}"))
+        assert str(path) in line or "state_dict" in line or "model.l" in line
+        assert not Path("executed").exists()
+    if "code" in kind:
+        with pytest.raises(Exception, match="Weights only load failed"):
+            MLPClassifier.load_from_checkpoint(path)
+        assert not Path("executed").exists()
+    assert path.read_bytes() == damaged
+    assert len(list(Path("lightning_logs").iterdir())) == 1
+
+
+@pytest.mark.parametrize("keep", [0, 1, 1000, -1])
+def test_a_truncated_checkpoint(keep: int, cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    path.write_bytes(path.read_bytes()[:keep])
+    for command in ("test", "predict", "fit"):
+        line = refused(cli(command, f"--ckpt_path={path}"))
+        assert line == f"--ckpt_path: {path} is damaged, or another program's"
+
+
+def test_what_trusts_would_have_run(workplace: Path) -> None:
+    """The malicious checkpoint is one: the tests above could fail."""
+    torch.save(Malicious(), "evil.ckpt")
+    torch.load("evil.ckpt", weights_only=False)
+    assert Path("executed").exists()
+
+
+def test_a_run_with_a_damaged_config(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
+    config = Path("lightning_logs/version_0/config.yaml")
+    config.write_text("model: [")
+    assert "lightning_logs/version_0/config.yaml" in refused(cli("fit", "--ckpt_path=last"))
+
+
+def limited_fit(size: int, *words: str) -> Outcome:
+    """Run `fit` where no file can grow beyond so many bytes, as on a full disk."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mlp_lightning", "fit", *SHORT, *words],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def test_a_full_disk(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    held = path.read_bytes()
+    line = refused(limited_fit(100_000, "--ckpt_path=last", "--trainer.max_epochs=3"), code=1)
+    assert "File too large" in line
+    assert path.read_bytes() == held
+    assert sorted(os.listdir(path.parent)) == ["best.ckpt", "last.ckpt"]
+    assert cli("test").code == 0
+    assert cli("fit", "--ckpt_path=last", "--trainer.max_epochs=3").code == 0
+    shutil.rmtree("data/MNIST")
+    line = refused(limited_fit(100_000))
+    assert line.startswith("--data.data_dir: cannot be written, File too large")
+
+
+def test_a_file_where_the_checkpoints_go(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
+    shutil.rmtree("lightning_logs/version_0/checkpoints")
+    Path("lightning_logs/version_0/checkpoints").write_text("")
+    assert "checkpoints" in refused(
+        cli("fit", "--ckpt_path=last", "--trainer.max_epochs=3"), code=1
+    )
+
+
+def test_what_fails_after_the_first_step(cli: CLI) -> None:
+    assert cli("fit", *SHORT).code == 0
+    Path("lightning_logs/version_0/test.json").mkdir()
+    assert "test.json" in refused(cli("test"), code=1)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "error"),
+    [
+        *(
+            (MLPClassifier, "training_step", error)
+            for error in (RuntimeError, ValueError, KeyError)
+        ),
+        *((MLPClassifier, "__init__", error) for error in (TypeError, ValueError)),
+        *((MLPClassifier, "configure_optimizers", error) for error in (TypeError, ValueError)),
+        *((MNISTDataModule, "setup", ValueError), (MNISTDataModule, "prepare_data", TypeError)),
+        (MLPClassifier, "validation_step", RuntimeError),
+    ],
+)
+def test_a_bug_keeps_its_traceback(
+    cls: type, name: str, error: type[Exception], cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error("ours")
+
+    if name == "__init__":  # its signature is read
+        monkeypatch.setattr("mlp_lightning.classifier.MLP", fail)
+    else:
+        monkeypatch.setattr(cls, name, fail)
+    with pytest.raises(error, match="ours"):
+        cli("fit", *SHORT)
+
+
+def test_the_errors_name_what_is_there() -> None:
+    """An option that a line names is one of `fit`."""
+    text = "".join(path.read_text() for path in Path(mlp_lightning.__file__).parent.glob("*.py"))
+    named = set(re.findall(r'"--((?:model|data|trainer|checkpoint)\.\w+)', text))
+    assert named <= SETTINGS.keys()
