@@ -74,6 +74,7 @@ def child(place: str, step: int, words: list[str]) -> None:
         trainers.append(trainer)
         fit(trainer, *args, **kwargs)
 
+    # type: ignore, here and below: to kill amid Lightning's work, its methods are wrapped
     Trainer.fit = note_trainer  # type: ignore[method-assign]
     if place == "validation":
         before(MLPClassifier, "validation_step")

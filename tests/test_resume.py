@@ -360,7 +360,7 @@ def test_sigkill(kind: str, delay: float, workplace: Path, cli: CLI) -> None:
     time.sleep(delay)
     process.kill()
     process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode != 0
     time.sleep(1)  # TensorBoard orders its files by the second
     assert cli("fit", "--ckpt_path=last").code == 0
     assert cli("fit", *words).code == 0
