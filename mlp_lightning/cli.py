@@ -150,7 +150,7 @@ class CLI(LightningCLI):
         if options.enable_progress_bar is not False and not bar:
             theirs += [TQDMProgressBar(refresh_rate=50)]
         if options.profiler is None and not options.barebones:
-            # Lightning enters its profiler fifty times a step, even an idle one: one context for all.
+            # Lightning enters its profiler fifty times a step, even an idle one.
             kwargs["profiler"] = idle = PassThroughProfiler()
             vars(idle)["profile"] = lambda action_name, nothing=nullcontext(): nothing  # noqa: B008
         return super().instantiate_trainer(callbacks=self.checkpoints + theirs, **kwargs)
