@@ -14,6 +14,7 @@ import torch
 import yaml
 from conftest import Outcome, refused
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.runs import Checkpoints
@@ -55,6 +56,10 @@ KINDS = {
     ],
     "sanity check": ["--trainer.num_sanity_val_steps=1"],
 }
+
+
+# TensorBoard orders files of the same second by their names, in which 10 would come before 9.
+event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
 
 
 class Killed(BaseException):
