@@ -74,14 +74,13 @@ def child(place: str, step: int, words: list[str]) -> None:
         trainers.append(trainer)
         fit(trainer, *args, **kwargs)
 
-    # type: ignore, here and below: to kill amid Lightning's work, its methods are wrapped
-    Trainer.fit = note_trainer  # type: ignore[method-assign]
+    Trainer.fit = note_trainer
     if place == "validation":
         before(MLPClassifier, "validation_step")
     elif place == "epoch's end":
         before(MLPClassifier, "on_train_epoch_end")
     elif place == "half a checkpoint":
-        Trainer.save_checkpoint = save_half  # type: ignore[method-assign]
+        Trainer.save_checkpoint = save_half
     else:
         threading.Thread(target=die_any_moment, daemon=True).start()
     main(words)

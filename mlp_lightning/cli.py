@@ -28,6 +28,7 @@ from mlp_lightning.errors import DOUBTFUL, FAILED, PROG, REFUSED, Parser, explai
 from mlp_lightning.runs import Checkpoints, find, is_finished, save_config
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # what numpy accepts
+IDLE = nullcontext()  # Lightning enters its profiler fifty times a step, even if there is none
 
 
 class CLI(LightningCLI):
@@ -150,9 +151,8 @@ class CLI(LightningCLI):
         if options.enable_progress_bar is not False and not bar:
             theirs += [TQDMProgressBar(refresh_rate=50)]
         if options.profiler is None and not options.barebones:
-            # Lightning enters its profiler fifty times a step, even an idle one.
             kwargs["profiler"] = idle = PassThroughProfiler()
-            vars(idle)["profile"] = lambda action_name, nothing=nullcontext(): nothing  # noqa: B008
+            vars(idle)["profile"] = lambda action_name: IDLE
         return super().instantiate_trainer(callbacks=self.checkpoints + theirs, **kwargs)
 
     def fit(self, **kwargs: Any) -> None:
