@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mlp_lightning.mlp import MLP, normalise
 
@@ -47,7 +48,7 @@ class MLPClassifier(LightningModule):
         self.optimizer = optimizer
         self.lr_scheduler: Any = lr_scheduler
         self.mean_loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MeanMetric()  # torchmetrics' Accuracy fails on a process's empty share
+        self.confusion = MulticlassConfusionMatrix(10, validate_args=False)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Spare Lightning's note of the hook, some forty a step, torch's search for parameters."""
@@ -99,18 +100,36 @@ class MLPClassifier(LightningModule):
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
             self.check_finite(loss)
             self.log("train/loss", loss, prog_bar=True)
+            self.log("train/lr", trainer.optimizers[0].param_groups[0]["lr"])
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        logits, labels = self(batch[0]).float(), batch[1]
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the gradients of the last step, for the pictures."""
+        named = self.named_parameters()
+        self.gradients = {name: weight.grad for name, weight in named if weight.grad is not None}
+        super().on_validation_model_zero_grad()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        logits: Tensor = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
         losses = functional.cross_entropy(logits, labels, reduction="none")
         self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
-        self.accuracy.set_dtype(torch.float32).update(logits.argmax(dim=1) == labels)
-        stage = "test" if self.trainer.testing else "val"
-        self.log(f"{stage}/loss", self.mean_loss)
-        self.log(f"{stage}/acc", self.accuracy, prog_bar=True)
+        self.confusion.update(logits.argmax(dim=1), labels)
+        self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
+        return logits
 
-    test_step = validation_step
+    def on_validation_epoch_end(self) -> None:
+        """Log the accuracy, of all images and of those of each digit."""
+        stage = "test" if self.trainer.testing else "val"
+        self.matrix = self.confusion.compute()  # (10, 10), rows: true digits; of all processes
+        self.confusion.reset()
+        right, count = self.matrix.diag().float(), self.matrix.sum(dim=1)
+        same: Any = {"sync_dist": True, "reduce_fx": "max"}  # in all processes
+        self.log(f"{stage}/acc", right.sum() / count.sum(), prog_bar=True, **same)
+        for digit in count.nonzero().flatten().tolist():
+            self.log(f"{stage}_acc/{digit}", right[digit] / count[digit], **same)
+
+    test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
 
     def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         return torch.softmax(self(batch[0]).float(), dim=1)  # (batch, 10)

@@ -3,7 +3,6 @@
 import json
 import logging
 import shlex
-import shutil
 import sys
 import warnings
 from contextlib import nullcontext
@@ -11,7 +10,6 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy
 import torch
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Trainer
@@ -19,12 +17,14 @@ from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.profilers import PassThroughProfiler
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.errors import DOUBTFUL, FAILED, PROG, REFUSED, Parser, explain, leave
+from mlp_lightning.errors import DOUBTFUL, PROG, Parser, leave, told
+from mlp_lightning.figures import Figures, confusions
+from mlp_lightning.predictions import Predictions
 from mlp_lightning.runs import Checkpoints, find, is_finished, save_config
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # what numpy accepts
@@ -42,7 +42,7 @@ class CLI(LightningCLI):
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")  # torch's
         for module in ("pytorch.utilities.rank_zero", "fabric"):  # advertisements too
             logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
-        try:
+        with told(self):
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
@@ -53,20 +53,6 @@ class CLI(LightningCLI):
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
-        except (KeyboardInterrupt, SystemExit) as error:
-            code = 143 if isinstance(error, SIGTERMException) else getattr(error, "code", 130)
-            code = 130 if isinstance(error.__context__, KeyboardInterrupt) else code
-            if code not in (130, 143):
-                raise
-            go = self.run and getattr(self, "subcommand", "") == "fit"
-            again = f"; to go on: {PROG} fit --ckpt_path {shlex.quote(str(self.run))}" if go else ""
-            # the first process is killed if another ends before it with anything but 0
-            leave(0 if getattr(rank_zero_only, "rank", 0) else code, f"interrupted{again}")
-        except (*REFUSED, *FAILED, *DOUBTFUL) as error:
-            code, message = explain(error)
-            if code == 2 and self.new and not (self.new / "checkpoints").exists():
-                shutil.rmtree(self.new, ignore_errors=True)  # refused before anything was saved
-            leave(code, message)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         Parser.words = sys.argv[1:] if args is None else args
@@ -83,7 +69,15 @@ class CLI(LightningCLI):
             parser.add_lightning_class_args(cls, key)  # ours first
         parser.add_class_arguments(Checkpoints, "checkpoint")
         parser.set_defaults({"trainer.max_epochs": 5, "trainer.num_sanity_val_steps": 0})
+        parser.add_argument("--figures", type=bool, default=True, help="Draw pictures.")
         Parser.options = parser._option_string_actions
+
+    def _prepare_subcommand_parser(self, klass: Any, subcommand: str, **kwargs: Any) -> Any:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            text = "Folder of predictions.csv and predictions.png; default: that of the run."
+            parser.add_argument("--output", type=str, default="", help=text)
+        return parser
 
     def _parse_ckpt_path(self) -> None:
         """Parse again, first the settings of the run or in the checkpoint: the words given win."""
@@ -153,33 +147,41 @@ class CLI(LightningCLI):
         if options.profiler is None and not options.barebones:
             kwargs["profiler"] = idle = PassThroughProfiler()
             vars(idle)["profile"] = lambda action_name: IDLE
-        return super().instantiate_trainer(callbacks=self.checkpoints + theirs, **kwargs)
+        command = self.config[self.subcommand]
+        self.text = self._parser(self.subcommand).dump(command, skip_unset=False)
+        drawn = command.figures and (keeps or self.subcommand == "test")
+        self.figures = [Figures(self.text, vars(command.as_flat()))] if drawn else []
+        own: list[Any] = [*self.checkpoints, *self.figures]
+        if self.subcommand == "predict":
+            self.predictions = Predictions(Path(command.output or self.run or ""))
+            own.append(self.predictions)
+        return super().instantiate_trainer(callbacks=own + theirs, **kwargs)
 
     def fit(self, **kwargs: Any) -> None:
         """Train in the folder of a run, and say what to do next."""
-        config = self._parser("fit").dump(self.config.fit, skip_unset=False)
         if not self.run and (self.checkpoints or self.logs) and self.trainer.is_global_zero:
             root = self.config.fit.trainer.default_root_dir
-            self.run = self.new = save_config(config, None, root or "")
+            self.run = self.new = save_config(self.text, None, root or "")
         run = self.run or Path()  # the other processes write nothing
         if self.logs:
             step = self.checkpoint.get("global_step", 0)
             self.trainer.logger = TensorBoardLogger(run.parent, "", run.name, purge_step=step)
         for checkpoints in self.checkpoints:
-            checkpoints.run, checkpoints.config = run, config
+            checkpoints.run, checkpoints.config = run, self.text
         self.trainer.fit(**{**kwargs, "ckpt_path": self.path, "weights_only": True})
         if self.checkpoints and self.trainer.is_global_zero:
             best = self.checkpoints[0].best_score
             path = run / "checkpoints" / ("best.ckpt" if best >= 0 else "last.ckpt")
-            print(f"val/acc {best:.4f}\n" if best >= 0 else "", end=f"Saved {path}\n")
-            print(f"Next: {PROG} test --ckpt_path {shlex.quote(str(path))}")
-            print(
-                f"      tensorboard --logdir {shlex.quote(str(run.parent))}\n" * self.logs, end=""
-            )
+            lines = [f"val/acc {best:.4f}"] * (best >= 0) + [f"Saved {path}"]
+            lines += [f"Next: {PROG} test --ckpt_path {shlex.quote(str(path))}"]
+            lines += [f"      tensorboard --logdir {shlex.quote(str(run.parent))}"] * self.logs
+            print(*lines, sep="\n")
 
     def test(self, **kwargs: Any) -> None:
         """Note the result in the run, unless only some of the images were counted."""
         metrics = self.trainer.test(**kwargs)
+        if self.trainer.is_global_zero and hasattr(self.model, "matrix"):
+            print(f"Most often taken for another: {confusions(self.model.matrix)}")
         run = self.run if self.trainer.is_global_zero else None
         if run and self.trainer.num_test_batches == [len(self.datamodule.test_dataloader())]:
             report = {**metrics[0], "checkpoint": f"checkpoints/{self.path.name}"}
@@ -187,14 +189,12 @@ class CLI(LightningCLI):
             logger = TensorBoardLogger(run.parent, name="", version=run.name)
             logger.log_metrics(metrics[0], self.checkpoint["global_step"] - 1)  # as of val/acc
             logger.finalize("success")
+            for figures in self.figures:
+                for name, picture in figures.pictures(self.model).items():
+                    picture.save(run / f"test_{name}.png")
 
     def predict(self, **kwargs: Any) -> None:
-        """Write the digit and the ten probabilities of each test image."""
-        predictions: Any = self.trainer.predict(**{**kwargs, "return_predictions": True})
-        if self.trainer.is_global_zero and predictions:
-            table = torch.cat(predictions)  # (10000, 10)
-            path = (self.run or Path()) / "predictions.csv"
-            rows = torch.column_stack([table.argmax(dim=1), table])
-            names = "digit,p0,p1,p2,p3,p4,p5,p6,p7,p8,p9"
-            numpy.savetxt(path, rows, "%g", ",", header=names, comments="")
-            print(f"Wrote {path}")
+        """Write the digit and the ten probabilities of each picture, or each test image."""
+        self.trainer.predict(**{**kwargs, "return_predictions": False})
+        if self.trainer.is_global_zero and self.predictions.errors:
+            leave(1, f"{self.predictions.errors} files show no digit, as said above")

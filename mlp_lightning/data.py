@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from functools import partial
+from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +18,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
 from mlp_lightning.batches import TensorBatches
+from mlp_lightning.handwriting import Pictures
 from mlp_lightning.mlp import normalise
 
 SHIPPED = Path(__file__).parent / "mnist"
@@ -33,13 +36,21 @@ EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
 class MNISTDataModule(LightningDataModule):
     """MNIST: 60,000 training images, some of them kept for validation, and 10,000 test images."""
 
-    def __init__(self, data_dir: str = "data", batch_size: int = 64, val_size: int = 5_000) -> None:
+    def __init__(
+        self,
+        data_dir: str = "data",
+        batch_size: int = 64,
+        val_size: int = 5_000,
+        images: Sequence[str] | str = (),
+    ) -> None:
         """Check the settings; nothing is read yet.
 
         Args:
             data_dir: Folder that holds MNIST/raw/ with the four files, or will hold them.
             batch_size: Training images per step over all devices, a multiple of their number.
             val_size: Training images kept for validation; 0: train on all 60,000, without any.
+            images: For predict: pictures of your own, as a file, a folder, a quoted glob such as
+                'digits/*.png', or several as '[a.png, b.png]'; none: the test images.
         """
         super().__init__()
         data_dir = str(data_dir)  # a Path in a checkpoint could not be loaded with weights_only
@@ -47,11 +58,14 @@ class MNISTDataModule(LightningDataModule):
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
         if not 0 <= val_size < TRAINING_SIZE:
             raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
-        self.save_hyperparameters(logger=False)
+        self.save_hyperparameters(ignore="images", logger=False)
+        self.images = [images] if isinstance(images, str) else images
         self.raw_dir = Path(data_dir, "MNIST", "raw").expanduser()
 
     def prepare_data(self) -> None:
         """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
+        if self.images and self.trainer and self.trainer.predicting:
+            return
         bad = [name for name in MD5 if not check_integrity(self.raw_dir / name, MD5[name])]
         try:
             if bad:
@@ -91,6 +105,9 @@ class MNISTDataModule(LightningDataModule):
             raise MisconfigurationException("val_size: must be at least 1 to validate, got 0")
         if stage == "fit" and not val_size and self.trainer:
             self.trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
+        if stage == "predict" and self.images:
+            self.pictures = Pictures([file for path in self.images for file in _files(path)])
+            return
         part = "train" if stage in ("fit", "validate") else "t10k"
         images = read_image_file(str(self.raw_dir / f"{part}-images-idx3-ubyte"))
         labels = read_label_file(str(self.raw_dir / f"{part}-labels-idx1-ubyte"))
@@ -114,8 +131,21 @@ class MNISTDataModule(LightningDataModule):
     def test_dataloader(self) -> TensorBatches:
         return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE)
 
-    def predict_dataloader(self) -> TensorBatches:  # each process all: nobody gathers
+    def predict_dataloader(self) -> Any:  # each process all: nobody gathers
+        if self.images:
+            return self.pictures
         return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, rank=0, world_size=1)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Tensor]:
-        return normalise(batch[0]), batch[1]
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Any]:
+        return normalise(batch[0]), *batch[1:]
+
+
+def _files(path: str) -> list[str]:
+    place = Path(path).expanduser()
+    found = list(place.iterdir()) if place.is_dir() else [place]
+    if not place.exists():
+        found = [Path(file) for file in glob(str(place), recursive=True)]
+    files = sorted(str(file) for file in found if file.is_file() and file.name[0] != ".")
+    if not files:
+        raise MisconfigurationException(f"images: no file, or folder with files, at {path}")
+    return files

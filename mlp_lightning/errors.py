@@ -2,12 +2,17 @@
 
 import difflib
 import re
+import shlex
+import shutil
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 PROG = "python -m mlp_lightning"
@@ -38,6 +43,33 @@ def explain(error: Exception) -> tuple[int, str]:
     if speaker.startswith("torch.optim."):
         text = f"{'lr_scheduler' if 'lr_scheduler' in speaker else 'optimizer'}: {text}"
     return 1 if failed or isinstance(error, FAILED) else 2, text
+
+
+def _leave_to_main(args: threading.ExceptHookArgs) -> None:
+    if not isinstance(args.exc_value, OSError):  # of TensorBoard's writer: the main thread gets it
+        threading.__excepthook__(args)
+
+
+@contextmanager
+def told(cli: Any) -> Iterator[None]:
+    """End the program with one line if it is stopped or fails, not if the failure is a bug."""
+    threading.excepthook = _leave_to_main
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        code = 143 if isinstance(error, SIGTERMException) else getattr(error, "code", 130)
+        code = 130 if isinstance(error.__context__, KeyboardInterrupt) else code
+        if code not in (130, 143):
+            raise
+        go = cli.run and getattr(cli, "subcommand", "") == "fit"
+        again = f"; to go on: {PROG} fit --ckpt_path {shlex.quote(str(cli.run))}" if go else ""
+        # the first process is killed if another ends before it with anything but 0
+        leave(0 if getattr(rank_zero_only, "rank", 0) else code, f"interrupted{again}")
+    except (*REFUSED, *FAILED, *DOUBTFUL) as error:
+        code, message = explain(error)
+        if code == 2 and cli.new and not (cli.new / "checkpoints").exists():
+            shutil.rmtree(cli.new, ignore_errors=True)  # refused before anything was saved
+        leave(code, message)
 
 
 class Parser(LightningArgumentParser):

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 LIMITS = ("trainer.max_epochs", "trainer.max_steps")
 FREE = re.compile(  # what may change when a run goes on
     r"trainer\.(max_|min_|accelerator|strategy|devices|num_nodes|logger|log_every|default_root_dir"
-    r"|enable_progress_bar|enable_model_summary)|data\.data_dir|config|ckpt_path|weights_only"
+    r"|enable_progress_bar|enable_model_summary)|data\.data_dir|config|ckpt_path|weights_only|figures"
 )
 
 

@@ -56,7 +56,8 @@ def test_fit_then_test(cli: CLI) -> None:
     assert tested.code == 0
     assert tested.out.startswith(f"Using {best}\n")
     report = json.loads(Path(run, "test.json").read_text())
-    assert report.keys() == {"test/acc", "test/loss", "checkpoint"}
+    digits = {f"test_acc/{digit}" for digit in range(10)}
+    assert report.keys() == {"test/acc", "test/loss", "checkpoint"} | digits
     assert report["checkpoint"] == "checkpoints/best.ckpt"
     assert 0.5 < report["test/acc"] < 0.9
     assert re.search(rf"test/acc +{report['test/acc']}", tested.out)
@@ -125,8 +126,9 @@ def test_predict(cli: CLI) -> None:
     assert cli("predict").code == 0
     with open("lightning_logs/version_0/predictions.csv") as file:
         header, *rows = csv.reader(file)
-    assert header == ["digit", *(f"p{digit}" for digit in range(10))]
-    table = torch.tensor([[float(cell) for cell in row] for row in rows], dtype=torch.float64)
+    assert header == ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
+    numbers = [[float(cell) for cell in row[1:-1]] for row in rows]
+    table = torch.tensor(numbers, dtype=torch.float64)
     digits, probabilities = table[:, 0], table[:, 1:]
     assert torch.equal(probabilities.argmax(dim=1), digits.long())
     assert probabilities.sum(dim=1).sub(1).abs().max() < 1e-5
@@ -221,7 +223,7 @@ def test_help_shows_our_options_first(cli: CLI) -> None:
     assert outcome.code == 0
     usage, *lines = outcome.out.splitlines()
     assert usage == "usage: python -m mlp_lightning fit [options]"
-    ours = "\n".join(lines[:59])
+    ours = "\n".join(lines[:61])
     for option in ("hidden_sizes", "activation", "dropout", "optimizer", "lr_scheduler"):
         assert f"--model.{option} " in ours
     for option in ("data_dir", "batch_size", "val_size"):

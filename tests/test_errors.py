@@ -156,7 +156,7 @@ WORDS: list[tuple[str, str]] = [
     ("test --ckpt_path=file", "--ckpt_path: file is damaged, or another program's"),
     ("validate --ckpt_path=file", "--ckpt_path: file is damaged, or another program's"),
     ("predict --ckpt_path=", "--ckpt_path: no checkpoint in .: run fit first"),
-    ("predict --data.images=a.png", "unrecognized arguments: --data.images=a.png"),
+    ("predict --data.images=a.png", "--ckpt_path: no checkpoint in .: run fit first"),
     ("train", "argument subcommand: invalid choice: 'train'"),
     ("", 'expected "subcommand" to be one of {fit,validate,test,predict}'),
 ]

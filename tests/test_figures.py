@@ -1,0 +1,124 @@
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SHORT, Outcome
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from torchvision.datasets.mnist import read_label_file
+
+from mlp_lightning.figures import confusion, confusions, pixels, sheet
+from mlp_lightning.mlp import normalise
+
+CLI = Callable[..., Outcome]
+RUN = Path("lightning_logs/version_0")
+WEIGHTS = {f"network.{layer}.{part}" for layer in (1, 4, 7) for part in ("weight", "bias")}
+
+
+def events(run: Path) -> EventAccumulator:
+    return EventAccumulator(
+        str(run), size_guidance={"images": 0, "histograms": 0, "scalars": 0}
+    ).Reload()
+
+
+def hparams(board: EventAccumulator, kind: str) -> Any:
+    metadata = board.summary_metadata[f"_hparams_/{kind}"].plugin_data.content
+    return getattr(HParamsPluginData.FromString(metadata), kind)
+
+
+def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
+    words = ["--trainer.max_epochs=3", "--data.val_size=500", "--model.optimizer=SGD"]
+    assert cli("fit", *SHORT, *words, "--model.optimizer.lr=0.02").code == 0
+    board = events(RUN)
+    tags = board.Tags()
+    images = {tag: board.Images(tag) for tag in tags["images"]}
+    assert {tag: [image.step for image in series] for tag, series in images.items()} == {
+        "images/training": [0],
+        **{f"images/{name}": [4, 14] for name in ("confusion", "weights", "wrong")},
+    }  # the first validation and the end, but none within 30 s
+    picture = Image.open(io.BytesIO(images["images/confusion"][0].encoded_image_string))
+    assert picture.size == (528, 528)
+    assert set(tags["histograms"]) == {
+        f"{kind}/{name}" for kind in ("weights", "gradients") for name in WEIGHTS
+    }
+    assert [event.step for event in board.Histograms("weights/network.1.weight")] == [4, 14]
+    histogram = board.Histograms("gradients/network.1.weight")[1].histogram_value
+    assert histogram.num == 784 * 128
+    assert histogram.min < 0 < histogram.max
+    assert tags["graph"]
+    assert (
+        "hidden_sizes"
+        in board.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    )
+    scalars = {f"val_acc/{digit}" for digit in range(10)} | {"train/lr", "val/acc_best"}
+    assert scalars <= set(tags["scalars"])
+    rates = [event.value for event in board.Scalars("train/lr")]
+    assert rates == [pytest.approx(0.02)] * 15
+    best = max(event.value for event in board.Scalars("val/acc"))
+    assert board.Scalars("val/acc_best")[-1].value == best
+    metrics = {metric.name.tag for metric in hparams(board, "experiment").metric_infos}
+    assert metrics == {"val/acc_best", "test/acc"}  # and no hp_metric
+    settings = hparams(board, "session_start_info").hparams
+    assert settings["optimizer"].string_value == "SGD lr=0.02"
+    assert settings["batch_size"].number_value == 64
+    assert set(settings) == {
+        *("activation", "batch_size", "dropout", "hidden_sizes", "lr_scheduler", "max_epochs"),
+        *("optimizer", "precision", "seed_everything", "val_size"),
+    }
+
+    tested = cli("test")
+    assert {path.name for path in RUN.glob("*.png")} == {
+        f"test_{name}.png" for name in ("confusion", "weights", "wrong")
+    }
+    report = json.loads((RUN / "test.json").read_text())
+    assert events(RUN).Scalars("test/acc")[-1].value == report["test/acc"]
+    counts = read_label_file("data/MNIST/raw/t10k-labels-idx1-ubyte").bincount()
+    right = sum(report[f"test_acc/{digit}"] * counts[digit].item() for digit in range(10))
+    assert right / 10_000 == pytest.approx(report["test/acc"])
+    assert "test_acc/3" in tested.out
+    assert "Most often taken for another: " in tested.out
+
+
+def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
+    outcome = cli("fit", *SHORT, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=.")
+    assert outcome.code == 0
+    assert outcome.out.count("Pictures are left out: they need TensorBoard's logger\n") == 1
+
+
+def test_pictures_can_be_turned_off(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--figures=false").code == 0
+    assert not events(RUN).Tags()["images"]
+    assert cli("test", "--figures=false").code == 0
+    assert not list(RUN.glob("*.png"))
+
+
+def test_without_validation_the_weights_are_drawn_at_the_end(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--data.val_size=0").code == 0
+    assert set(events(RUN).Tags()["images"]) == {"images/training", "images/weights"}
+
+
+def test_a_confusion_matrix_is_blue_where_right_and_red_where_wrong() -> None:
+    matrix = torch.eye(10, dtype=torch.long) * 90
+    matrix[3, 5] = 10
+    picture = confusion(matrix)
+    assert picture.getpixel((4 * 48 + 2, 4 * 48 + 2)) == (93, 93, 255)
+    assert picture.getpixel((6 * 48 + 2, 4 * 48 + 2)) == (255, 201, 201)
+    assert picture.getpixel((1 * 48 + 2, 4 * 48 + 2)) == (255, 255, 255)
+    assert confusions(matrix) == "3 as 5 (10)"
+    assert confusion(torch.zeros(10, 10, dtype=torch.long)).size == (528, 528)
+
+
+def test_a_sheet_shows_the_pixels_that_the_network_got() -> None:
+    images = torch.randint(256, (12, 28, 28), dtype=torch.uint8)
+    assert torch.equal(pixels(normalise(images)), images)
+    picture = sheet(zip(images, map(str, range(12)), strict=True))
+    assert picture.size == (880, 2 * 102)
+    corner = torch.tensor(
+        list(picture.crop((88, 102, 172, 186)).convert("L").tobytes()), dtype=torch.uint8
+    )
+    assert torch.equal(corner.view(84, 84)[1::3, 1::3], images[11])

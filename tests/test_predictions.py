@@ -1,0 +1,127 @@
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SHORT, Outcome, refused
+from PIL import Image
+from torchvision.datasets.mnist import read_image_file
+
+from mlp_lightning import MLPClassifier
+from mlp_lightning.handwriting import read_digit
+
+CLI = Callable[..., Outcome]
+RUN = Path("lightning_logs/version_0")
+HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
+
+
+@pytest.fixture
+def run(cli: CLI) -> None:
+    assert cli("fit", *SHORT, "--figures=false").code == 0
+    Path("digits").mkdir()
+    images = read_image_file("data/MNIST/raw/t10k-images-idx3-ubyte")
+    for number in range(3):
+        picture = Image.fromarray(255 - images[number].numpy()).resize((140, 140), 3)
+        picture.save(f"digits/{number}.png")
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert header == HEADER
+    return rows
+
+
+@pytest.mark.usefixtures("run")
+def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
+    outcome = cli("predict", "--data.images=digits")
+    assert outcome.code == 0, outcome.err
+    rows = table(RUN / "predictions.csv")
+    model = MLPClassifier.load_from_checkpoint(RUN / "checkpoints/best.ckpt", "cpu")
+    for number, (file, digit, *cells, error) in enumerate(rows):
+        assert (file, error) == (f"digits/{number}.png", "")
+        answer = model.probabilities(read_digit(file)[None])[0]
+        assert torch.allclose(torch.tensor([float(cell) for cell in cells]), answer, atol=1e-5)
+        assert int(digit) == answer.argmax()
+        first, second = answer.topk(2).indices.tolist()
+        line = next(line for line in outcome.out.splitlines() if file in line)
+        words = line[line.index(file) :].split()
+        assert words == [file, str(first), f"{answer[first]:.2%}", *(
+            str(second), f"{answer[second]:.2%}"
+        )]  # fmt: skip
+    sheet = Image.open(RUN / "predictions.png")
+    assert sheet.size == (10 * (2 * 84 + 4), 84 + 4 + 28)  # each beside what the network saw
+    least = min(range(3), key=lambda number: max(float(cell) for cell in rows[number][2:12]))
+    seen = read_digit(f"digits/{least}.png").repeat_interleave(3, 0).repeat_interleave(3, 1)
+    shown = torch.tensor(
+        list(sheet.crop((84, 0, 168, 84)).convert("L").tobytes()), dtype=torch.uint8
+    )
+    assert torch.equal(shown.view(84, 84), seen)
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None:
+    Path("digits/empty.png").touch()
+    Path("digits/a line\nmore.jpg").write_text("hello")
+    Path("digits/.hidden").touch()
+    Image.new("L", (50, 50), 255).save("digits/white.png")
+    outcome = cli("predict", "--data.images=digits", "--output=answers/here")
+    assert refused(outcome, 1) == "3 files show no digit, as said above"
+    rows = {row[0]: row for row in table(Path("answers/here/predictions.csv"))}
+    assert rows.pop("digits/empty.png") == ["digits/empty.png", *[""] * 11, "is empty"]
+    assert rows.pop("digits/white.png")[-1] == "shows no ink"
+    assert rows.pop("digits/a line\nmore.jpg")[-1] == "is no picture"
+    assert list(rows) == ["digits/0.png", "digits/1.png", "digits/2.png"]
+    assert all(row[1] for row in rows.values())
+    for words in (["digits/empty.png", "is empty"], ["digits/a line more.jpg", "is no picture"]):
+        (line,) = [line for line in outcome.out.splitlines() if words[0] in line]
+        assert line.endswith(words[1])
+    assert {path.name for path in Path("answers/here").iterdir()} == {
+        *("predictions.csv", "predictions.png")
+    }
+    assert not (RUN / "predictions.csv").exists()
+
+
+@pytest.mark.usefixtures("run")
+def test_no_data_is_needed_to_read_pictures(cli: CLI) -> None:
+    shutil.rmtree("data")
+    assert cli("predict", "--data.images=digits/1.png").code == 0
+    assert not Path("data").exists()
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize(
+    ("given", "files"),
+    [
+        ("digits/1.png", ["digits/1.png"]),
+        ("digits/[02].png", ["digits/0.png", "digits/2.png"]),
+        ("[digits/2.png, digits/0.png]", ["digits/2.png", "digits/0.png"]),
+        ("**/1.png", ["digits/1.png"]),
+    ],
+)
+def test_pictures_can_be_named_in_many_ways(given: str, files: list[str], cli: CLI) -> None:
+    assert cli("predict", f"--data.images={given}").code == 0
+    assert [row[0] for row in table(RUN / "predictions.csv")] == files
+
+
+@pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("given", ["nothing.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"])
+def test_pictures_that_are_not_there_are_refused(given: str, cli: CLI) -> None:
+    Path("empty").mkdir()
+    line = refused(cli("predict", f"--data.images={given}"))
+    name = given.strip("[]").split(", ")[-1]
+    assert line == f"--data.images: no file, or folder with files, at {name}"
+    assert not (RUN / "predictions.csv").exists()
+
+
+@pytest.mark.usefixtures("run")
+def test_without_pictures_the_test_set_is_predicted(cli: CLI) -> None:
+    outcome = cli("predict")
+    assert outcome.code == 0
+    assert "test/0 " not in outcome.out  # ten thousand lines would help nobody
+    rows = table(RUN / "predictions.csv")
+    assert [row[0] for row in rows] == [f"test/{number}" for number in range(10_000)]
+    with Image.open(RUN / "predictions.png") as sheet:
+        assert sheet.size == (10 * 88, 10 * (84 + 4 + 28))
