@@ -21,7 +21,9 @@ QUIET = {  # a Trainer that trains and does nothing else
     "enable_model_summary": False,
     "num_sanity_val_steps": 0,
 }
-SHORT = ["--trainer.limit_train_batches=5", "--trainer.log_every_n_steps=1"]
+SHORT = [  # pictures take longer than such a run
+    *("--trainer.limit_train_batches=5", "--trainer.log_every_n_steps=1", "--figures=false")
+]
 
 
 class Outcome(NamedTuple):

@@ -33,7 +33,7 @@ def hparams(board: EventAccumulator, kind: str) -> Any:
 
 def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     words = ["--trainer.max_epochs=3", "--data.val_size=500", "--model.optimizer=SGD"]
-    assert cli("fit", *SHORT, *words, "--model.optimizer.lr=0.02").code == 0
+    assert cli("fit", *SHORT, *words, "--figures=true", "--model.optimizer.lr=0.02").code == 0
     board = events(RUN)
     tags = board.Tags()
     images = {tag: board.Images(tag) for tag in tags["images"]}
@@ -85,20 +85,20 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
 
 
 def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
-    outcome = cli("fit", *SHORT, "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=.")
+    outcome = cli("fit", *SHORT, "--figures=true", "--trainer.logger=CSVLogger")
     assert outcome.code == 0
     assert outcome.out.count("Pictures are left out: they need TensorBoard's logger\n") == 1
 
 
 def test_pictures_can_be_turned_off(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--figures=false").code == 0
+    assert cli("fit", *SHORT).code == 0
     assert not events(RUN).Tags()["images"]
     assert cli("test", "--figures=false").code == 0
     assert not list(RUN.glob("*.png"))
 
 
 def test_without_validation_the_weights_are_drawn_at_the_end(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--data.val_size=0").code == 0
+    assert cli("fit", *SHORT, "--figures=true", "--data.val_size=0").code == 0
     assert set(events(RUN).Tags()["images"]) == {"images/training", "images/weights"}
 
 

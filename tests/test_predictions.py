@@ -19,7 +19,7 @@ HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
 
 @pytest.fixture
 def run(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--figures=false").code == 0
+    assert cli("fit", *SHORT).code == 0
     Path("digits").mkdir()
     images = read_image_file("data/MNIST/raw/t10k-images-idx3-ubyte")
     for number in range(3):

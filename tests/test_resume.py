@@ -23,6 +23,7 @@ CLI = Callable[..., Outcome]
 SMALL = [  # epochs of 20 batches, the last one smaller
     *("--data.val_size=58740", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=1"),
     *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
+    "--figures=false",
 ]
 MOMENTUM = ["--model.optimizer=SGD", "--model.optimizer.lr=0.05", "--model.optimizer.momentum=0.9"]
 ONE_CYCLE = ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"]
@@ -34,7 +35,7 @@ PLATEAU = [
     *("--model.lr_scheduler.patience=0", "--model.lr_scheduler.threshold=0.5"),
 ]
 KINDS = {
-    "momentum": MOMENTUM,
+    "momentum": [*MOMENTUM, "--figures=true"],
     "dropout": ["--model.dropout=0.3"],
     "one cycle": [*MOMENTUM, *ONE_CYCLE],
     "plateau": [*MOMENTUM, *PLATEAU],
