@@ -26,7 +26,8 @@ class Predictions(Callback):
     def on_predict_start(self, trainer: Trainer, model: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "predictions.csv" if trainer.is_global_zero else os.devnull
-        self.file = open(path, "w", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed at the end
+        # closed when the predictions end
+        self.file = open(path, "w", newline="", encoding="utf-8", buffering=1)  # noqa: SIM115
         self.csv = csv.writer(self.file)
         self.csv.writerow(["file", "digit", *(f"p{digit}" for digit in range(10)), "error"])
 
