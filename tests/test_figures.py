@@ -85,7 +85,8 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
 
 
 def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
-    outcome = cli("fit", *SHORT, "--figures=true", "--trainer.logger=CSVLogger")
+    logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=."]
+    outcome = cli("fit", *SHORT, "--figures=true", *logger)
     assert outcome.code == 0
     assert outcome.out.count("Pictures are left out: they need TensorBoard's logger\n") == 1
 
