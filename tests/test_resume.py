@@ -442,7 +442,7 @@ def test_a_signal_amid_validation_lets_it_end(cli: CLI, monkeypatch: pytest.Monk
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
 def test_ctrl_c_while_it_starts(workplace: Path) -> None:
     process = start()
-    time.sleep(1)
+    time.sleep(2)  # Python itself is up by then
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
