@@ -1,11 +1,8 @@
 """Anybody's picture of a handwritten digit -> the image that MNIST would have made of it."""
 
 import os
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +13,6 @@ from torch import Tensor
 
 MOST_PIXELS = 50_000_000
 SIDE = 192  # pixels of the longer side of what is looked at: enough for each stroke of a digit
-BROKEN: Any = (OSError, SyntaxError, ValueError, TypeError, LookupError, OverflowError, EOFError)
-BROKEN += (MemoryError, struct.error, zlib.error, Image.DecompressionBombError)  # Pillow's
 
 
 @dataclass
@@ -45,25 +40,29 @@ class Pictures:
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
     """Return a picture, upright, opaque and grey, pixels float32; ValueError if it is none."""
     try:
-        with warnings.catch_warnings(), ExitStack() as stack:
+        with warnings.catch_warnings(), Image.open(path) as picture:
             warnings.simplefilter("ignore")
-            picture = stack.enter_context(Image.open(path))
-            if picture.width * picture.height > MOST_PIXELS:
-                raise ValueError(f"is larger than {MOST_PIXELS // 10**6} megapixels")
-            picture.draft("L", picture.size)  # of JPEG, the light alone
-            ImageOps.exif_transpose(picture, in_place=True)
-            if picture.mode.startswith(("I", "F")):  # more than 8 bits
-                deep = numpy.nan_to_num(numpy.asarray(picture, numpy.float32), posinf=0, neginf=0)
-                return Image.fromarray(255 * (deep - deep.min()) / max(numpy.ptp(deep), 1e-9))
-            if not picture.has_transparency_data:
-                return picture.convert("RGB").convert("L").convert("F")
-            alpha = numpy.asarray(picture.convert("RGBA").getchannel("A"), numpy.float32) / 255
-            grey = numpy.asarray(picture.convert("RGBA").convert("L"), numpy.float32)
+            return _flatten(picture)
     except UnidentifiedImageError as error:
         raise ValueError("is no picture" if os.path.getsize(path) else "is empty") from error
-    except BROKEN as error:
-        text = str(error) or type(error).__name__
+    except Exception as error:  # Pillow's readers raise whatever a broken file leads them to
+        text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(text if text.startswith("is ") else f"cannot be read: {text}") from error
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    if picture.width * picture.height > MOST_PIXELS:
+        raise ValueError(f"is larger than {MOST_PIXELS // 10**6} megapixels")
+    picture.draft("L", picture.size)  # of JPEG, the light alone
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(("I", "F")):  # more than 8 bits
+        deep = numpy.nan_to_num(numpy.asarray(picture, numpy.float32), posinf=0, neginf=0)
+        return Image.fromarray(255 * (deep - deep.min()) / max(numpy.ptp(deep), 1e-9))
+    if not picture.has_transparency_data:
+        return picture.convert("RGB").convert("L").convert("F")
+    picture = picture.convert("RGBA")
+    alpha = numpy.asarray(picture.getchannel("A"), numpy.float32) / 255
+    grey = numpy.asarray(picture.convert("L"), numpy.float32)
     # on a ground like the rest of it; if that is little, it is ink, on a ground unlike it
     mean = (grey * alpha).sum() / max(alpha.sum(), 1)
     ground = mean if alpha.mean() > 0.5 else 255.0 * (mean < 128)
@@ -78,33 +77,37 @@ def read_digit(path: str | os.PathLike[str]) -> Tensor:
     if the file is no picture, or shows no ink.
     """
     picture = open_picture(path)
-    size = numpy.array(picture.size)
     ink, kept = _find_ink(picture, (0, 0, *picture.size), 0.4)
-    level = numpy.percentile(ink[kept], 75)
+    ink, kept = _find_ink(picture, (0, 0, *picture.size), 0.4)
     grain = numpy.percentile(abs(ink[~kept]), 95) if not kept.all() else 0
-    if level < max(8, min(64, 3.5 * grain)):  # grain reaches 3 in blank photographs, digits from 4
+    # grain reaches 3 in blank photographs, digits from 4
+    if numpy.percentile(ink[kept], 75) < max(8, min(64, 3.5 * grain)):
         raise ValueError("shows no ink")
     # again, from close by: the digit and half of its size all around
     low, high = (numpy.array([f(i) for i in reversed(kept.nonzero())]) for f in (min, max))
-    margin, scale = (high - low).max() / 2 + 2, size / (numpy.array(ink.shape[::-1]) - 2)
-    box = [*((low - margin - 1) * scale).clip(0, size), *((high + margin) * scale).clip(0, size)]
-    ink, kept = _find_ink(picture, tuple(box), 0.15)
-    level = numpy.percentile(ink[kept], 75)
+    margin, size = (high - low).max() / 2 + 2, numpy.array(picture.size)
+    scale = size / (numpy.array(ink.shape[::-1]) - 2)
+    corners = (low - margin - 1) * scale, (high + margin) * scale
+    ink, kept = _find_ink(picture, tuple(numpy.clip(corners, 0, size).ravel()), 0.15)
+    ink = ((ink / numpy.percentile(ink[kept], 75) - 0.25) / 0.65).clip(0, 1)
     around = numpy.pad(kept, 1)
     for _ in range(2):  # the pixels next to it, too, are part of its soft edge
         around = (around[:-2] | around[1:-1] | around[2:]).T
     rows, columns = (slice(min(i), max(i) + 1) for i in kept.nonzero())
-    ink = (((ink / level - 0.25) / 0.65).clip(0, 1) * around)[rows, columns].astype("float32")
-    height, width = (max(1, round(side * 20 / max(ink.shape))) for side in ink.shape)
+    ink = (ink * around)[rows, columns].astype("float32")
+    height, width = (max(1, _round(side * 20 / max(ink.shape))) for side in ink.shape)
     ink = numpy.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BOX))
     # MNIST has the centre of mass, pixels counted from 0, within half a pixel of (14, 14)
-    y = round(14 - ink.sum(axis=1) @ numpy.arange(height) / ink.sum())
-    x = round(14 - ink.sum(axis=0) @ numpy.arange(width) / ink.sum())
+    y = _round(14 - ink.sum(axis=1) @ numpy.arange(height) / ink.sum())
+    x = _round(14 - ink.sum(axis=0) @ numpy.arange(width) / ink.sum())
     y, x = min(max(y, 0), 28 - height), min(max(x, 0), 28 - width)
     digit = torch.zeros(28, 28, dtype=torch.uint8)
-    pixels = torch.from_numpy(ink / ink.max() * 255).round()
-    digit[y : y + height, x : x + width] = pixels.to(torch.uint8)
+    digit[y : y + height, x : x + width] = torch.from_numpy(ink / ink.max() * 255).round().byte()
     return digit
+
+
+def _round(number: float) -> int:
+    return int(number + 0.5)  # halves up, as page.html does
 
 
 def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
@@ -114,7 +117,7 @@ def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
     """
     sides = box[2] - box[0], box[3] - box[1]  # width, height
     scale = max(64, min(SIDE, max(sides))) / max(sides)  # averaged, or a tiny one repeated
-    size = [max(1, round(side * scale)) for side in sides]
+    size = [max(1, _round(side * scale)) for side in sides]
     grey = numpy.asarray(picture.resize(size, Image.Resampling.BOX, box))
     # The paper is what is left without strokes; of the two guesses, the smoother one is right.
     guesses = _fill(grey), -_fill(-grey)
@@ -140,14 +143,13 @@ def _fill(grey: Any) -> Any:
     """Return grey without strokes darker than their surroundings: closed, in rows and columns."""
     reach = max(grey.shape) * 2 // 5
     for _ in range(2):
-        grey = numpy.pad(grey, [(2 * reach,) * 2, (0, 0)], mode="edge")
+        grey = numpy.pad(grey.T, [(2 * reach,) * 2, (0, 0)], mode="edge")
         for sign in (1, -1):  # the largest of 2 * reach + 1 pixels, then the smallest
             done = 1
             while done < 2 * reach + 1:
                 step = min(done, 2 * reach + 1 - done)
                 grey = sign * numpy.maximum(sign * grey[step:], sign * grey[:-step])
                 done += step
-        grey = grey.T
     return grey
 
 
