@@ -140,16 +140,11 @@ def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
 
 
 def _fill(grey: Any) -> Any:
-    """Return grey without strokes darker than their surroundings: closed, in rows and columns."""
-    reach = max(grey.shape) * 2 // 5
+    """Return grey without strokes darker than what is around them, in its row or its column."""
     for _ in range(2):
-        grey = numpy.pad(grey.T, [(2 * reach,) * 2, (0, 0)], mode="edge")
-        for sign in (1, -1):  # the largest of 2 * reach + 1 pixels, then the smallest
-            done = 1
-            while done < 2 * reach + 1:
-                step = min(done, 2 * reach + 1 - done)
-                grey = sign * numpy.maximum(sign * grey[step:], sign * grey[:-step])
-                done += step
+        above = numpy.maximum.accumulate(grey)
+        below = numpy.maximum.accumulate(grey[::-1])[::-1]
+        grey = numpy.minimum(above, below).T  # the brightest on either side, the darker of the two
     return grey
 
 
