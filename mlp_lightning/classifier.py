@@ -103,15 +103,14 @@ class MLPClassifier(LightningModule):
     def on_validation_model_zero_grad(self) -> None:
         """Keep the gradients, for the pictures: the next step clears them anyway."""
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        logits: Tensor = self(images).float()
+        logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
         losses = functional.cross_entropy(logits, labels, reduction="none")
         self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
         self.confusion.update(logits.argmax(dim=1), labels)
         self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
-        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the accuracy, of all images and of those of each digit."""

@@ -15,8 +15,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.utils.tensorboard import summary
-from torchvision.transforms.functional import pil_to_tensor
 
+from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import MEAN, STD
 
 SIDE = 84  # pixels that 28 x 28 take up on a sheet
@@ -81,7 +81,7 @@ class Figures(Callback):
         for key, value in settings.items():
             if not isinstance(value, (int, float, str)):
                 settings[key] = NOISE.sub("", str(value))
-        self.drawn_at, self.drawn_step, self.evaluated_step = -inf, -1, -1
+        self.drawn_at, self.drawn_step = -inf, -1
         self.writer: Any = None
 
     def on_train_start(self, trainer: Trainer, model: Any) -> None:
@@ -95,34 +95,15 @@ class Figures(Callback):
             self.writer.add_text("config", f"```yaml\n{self.text}\n```")
             images, labels = pixels(batch[0][:MOST_DIGITS]), batch[1].tolist()
             picture = sheet(zip(images, map(str, labels), strict=False))
-            self.writer.add_image("images/training", pil_to_tensor(picture), 0)
+            self.writer.add_image("images/training", numpy.asarray(picture), 0, dataformats="HWC")
             # of layers that it cannot trace, torch warns, prints and raises
             with warnings.catch_warnings(), redirect_stdout(None), suppress(Exception):
                 warnings.simplefilter("ignore")
                 self.writer.add_graph(model.network, batch[0][:1].to(model.dtype))
 
-    def on_validation_batch_end(
-        self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
-    ) -> None:
-        """Keep the most confidently wrong: probability, true digit, its answer, pixels."""
-        if batch_idx == 0:
-            self.wrong = torch.full((MOST_DIGITS, 3 + 784), -1.0, device=model.device)
-        if isinstance(outputs, Tensor) and outputs.shape[1:] == (10,):  # our model's logits
-            probability, digit = outputs.softmax(dim=1).max(dim=1)
-            probability[digit == batch[1]] = -1
-            rows = torch.column_stack([probability, batch[1], digit, batch[0].flatten(1)])
-            rows = torch.cat([self.wrong, rows])
-            self.wrong = rows[rows[:, 0].topk(MOST_DIGITS).indices]
-
     def on_validation_end(self, trainer: Trainer, model: Any) -> None:
-        if not trainer.sanity_checking:
-            self.wrong = model.all_gather(self.wrong).view(-1, 3 + 784)
-            self.evaluated_step = trainer.global_step
-            if time.monotonic() - self.drawn_at >= SECONDS:
-                self._draw(trainer, model)
-
-    on_test_batch_end: Any = on_validation_batch_end
-    on_test_end: Any = on_validation_end
+        if time.monotonic() - self.drawn_at >= SECONDS and not trainer.sanity_checking:
+            self._draw(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Any) -> None:
         self._draw(trainer, model)
@@ -135,13 +116,19 @@ class Figures(Callback):
                 self.writer._get_file_writer().add_summary(event)
 
     def pictures(self, model: Any) -> dict[str, Image.Image]:
-        """Draw an evaluation of the model as it is, and the weights of pixels: red adds."""
+        """Draw what a model makes of the images evaluated, and its weights of pixels: red adds."""
         drawn = {}
-        if hasattr(model, "matrix") and self.evaluated_step == model.global_step:
-            wrong = self.wrong[self.wrong[:, 0] >= 0].cpu()
-            titles = (f"{t:.0f} as {d:.0f}\n{p:.1%}" for p, t, d in wrong[:, :3].tolist())
-            drawn["wrong"] = sheet(zip(pixels(wrong[:, 3:]), titles, strict=True))
-            drawn["confusion"] = confusion(model.matrix.cpu())
+        loader = model.trainer.test_dataloaders or model.trainer.val_dataloaders
+        if isinstance(loader, TensorBatches):
+            images, labels = loader.images[loader.rows], loader.labels[loader.rows]
+            probabilities, digits = (part.cpu() for part in model.probabilities(images).max(dim=1))
+            wrong = (digits != labels).nonzero().flatten()
+            wrong = wrong[probabilities[wrong].argsort(descending=True)[:MOST_DIGITS]]
+            drawn["wrong"] = sheet(
+                (images[i], f"{labels[i]} as {digits[i]}\n{probabilities[i]:.1%}") for i in wrong
+            )
+            counts = torch.bincount(10 * labels + digits, minlength=100)
+            drawn["confusion"] = confusion(counts.view(10, 10))
         for weights in model.network.parameters():
             if weights.shape[1:] == (784,) and "weights" not in drawn:
                 units = colours(weights[:MOST_UNITS].detach().float().cpu() / WEIGHT_SCALE)
@@ -154,7 +141,8 @@ class Figures(Callback):
             return
         self.drawn_at, self.drawn_step = time.monotonic(), step
         for name, picture in self.pictures(model).items():
-            self.writer.add_image(f"images/{name}", pil_to_tensor(picture), step)
+            tag = f"images/{name}"
+            self.writer.add_image(tag, numpy.asarray(picture), step, dataformats="HWC")
         for name, weights in model.named_parameters():
             for kind, values in (("weights", weights.detach()), ("gradients", weights.grad)):
                 # TensorBoard has no bins for others, and fails if there is nothing to count

@@ -128,25 +128,29 @@ def test_a_sheet_shows_the_pixels_that_the_network_got() -> None:
     assert torch.equal(corner.view(84, 84)[1::3, 1::3], images[11])
 
 
-def drawn(folder: Path, model: Any, **settings: Any) -> dict[str, list[int]]:
-    """Train for some steps, and return the steps of the pictures and histograms."""
+def drawn(folder: Path, model: Any, **settings: Any) -> EventAccumulator:
+    """Train for some steps, and return what TensorBoard has."""
     config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
     figures = Figures("", {**config, "trainer": {"max_epochs": 1, "precision": None}})
     settings = {**QUIET, "limit_val_batches": 1, "logger": TensorBoardLogger(folder), **settings}
     trainer = Trainer(**settings, callbacks=[figures])
     trainer.fit(model, MNISTDataModule(str(folder / "data")))
-    board = events(Path(trainer.log_dir))
-    steps = {tag: [image.step for image in board.Images(tag)] for tag in board.Tags()["images"]}
-    for tag in board.Tags()["histograms"]:
-        steps[tag] = [histogram.step for histogram in board.Histograms(tag)]
-    return steps
+    return events(Path(trainer.log_dir))
 
 
-def test_what_an_evaluation_showed_is_not_drawn_for_later_steps(workplace: Path) -> None:
-    settings = {"num_sanity_val_steps": 1, "max_steps": 5, "val_check_interval": 3}
-    steps = drawn(workplace, MLPClassifier([8]), **settings)
-    assert steps["images/confusion"] == steps["images/wrong"] == [2]
-    assert steps["images/weights"] == steps["gradients/network.1.weight"] == [2, 4]
+def test_pictures_show_the_network_as_it_is_whenever_it_was_evaluated(workplace: Path) -> None:
+    model = MLPClassifier([8])
+    board = drawn(workplace, model, num_sanity_val_steps=1, max_steps=5, val_check_interval=3)
+    series = board.Images("images/confusion")
+    assert [image.step for image in series] == [2, 4]
+    assert [event.step for event in board.Histograms("gradients/network.1.weight")] == [2, 4]
+    loader = model.trainer.datamodule.val_dataloader()
+    digits = model.probabilities(loader.images[loader.rows]).argmax(dim=1)
+    matrix = torch.zeros(10, 10, dtype=torch.long)
+    for label, digit in zip(loader.labels[loader.rows], digits, strict=True):
+        matrix[label, digit] += 1
+    last = Image.open(io.BytesIO(series[-1].encoded_image_string))
+    assert last.tobytes() == confusion(matrix).tobytes()
 
 
 class Diverging(MLPClassifier):
@@ -158,9 +162,12 @@ class Diverging(MLPClassifier):
 
 
 def test_weights_that_have_no_histogram_are_left_out(workplace: Path) -> None:
-    steps = drawn(workplace, Diverging([8]), max_steps=1, val_check_interval=1)
-    tags = {tag for tag in steps if tag.startswith("weights/")}
-    assert tags == {"weights/network.1.bias", "weights/network.4.weight"}
+    board = drawn(workplace, Diverging([8]), max_steps=1, val_check_interval=1)
+    tags = board.Tags()["histograms"]
+    assert {tag for tag in tags if tag.startswith("weights/")} == {
+        "weights/network.1.bias",
+        "weights/network.4.weight",
+    }
 
 
 class Untraceable(torch.nn.Flatten):
@@ -186,7 +193,8 @@ def test_a_network_of_ones_own_is_drawn_as_far_as_it_can_be(
     workplace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = Convolutions()
-    steps = drawn(workplace, model, max_steps=1, val_check_interval=1)
-    assert {tag for tag in steps if "images" in tag} == {"images/training"}
+    board = drawn(workplace, model, max_steps=1, val_check_interval=1)
+    assert set(board.Tags()["images"]) == {"images/training", "images/wrong", "images/confusion"}
+    assert not board.Tags()["graph"]
     assert "val/acc" not in model.trainer.callback_metrics  # it would be 0 / 0
     assert capfd.readouterr().out == ""
