@@ -1,6 +1,5 @@
 """The MLP in training: loss, accuracy, optimizer."""
 
-import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -9,8 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -89,13 +87,12 @@ class MLPClassifier(LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        return functional.cross_entropy(self(images), labels)
+        return nn.functional.cross_entropy(self(images), labels)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the loss where logger or callbacks look at it: to log takes a fifth of a step."""
         trainer: Any = self.trainer
-        noted = trainer._logger_connector.should_update_logs or trainer.fast_dev_run
-        if outputs and (noted or trainer.is_last_batch):
+        if outputs and (trainer._logger_connector.should_update_logs or trainer.is_last_batch):
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
             self.check_finite(loss)
             self.log("train/loss", loss, prog_bar=True)
@@ -107,7 +104,7 @@ class MLPClassifier(LightningModule):
         images, labels = batch
         logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
-        losses = functional.cross_entropy(logits, labels, reduction="none")
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
         self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
         self.confusion.update(logits.argmax(dim=1), labels)
         self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
@@ -142,7 +139,7 @@ class MLPClassifier(LightningModule):
             interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
             monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
             schedules = [{"scheduler": scheduler, "interval": interval, "monitor": monitor}]
-        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < math.inf:
+        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < float("inf"):
             option = "lr_scheduler" if schedules else "optimizer"
             raise ValueError(f"{option}: learning rates must be finite, and 0 or more, got {rate}")
         return [optimizer], schedules

@@ -72,14 +72,12 @@ class MNISTDataModule(LightningDataModule):
             # torchvision trusts any file of the right name, so it unpacks into an empty folder,
             # from verified archives; moved in one step, no other process ever meets half a file.
             with TemporaryDirectory(dir=self.raw_dir) as scratch:
-                unpacked = Path(scratch, "MNIST", "raw")
-                unpacked.mkdir(parents=True)
-                for packed, md5 in MNIST.resources:
-                    if check_integrity(SHIPPED / packed, md5):
-                        shutil.copy(SHIPPED / packed, unpacked)
+                os.makedirs(unpacked := Path(scratch, "MNIST", "raw"))
+                for file, md5 in MNIST.resources:
+                    if check_integrity(SHIPPED / file, md5):
+                        shutil.copy(SHIPPED / file, unpacked)
                     else:
-                        said = f"{SHIPPED / packed} is missing or damaged: asking"
-                        print(said, MNIST.mirrors[0])
+                        print(f"{SHIPPED / file} is missing or damaged: asking {MNIST.mirrors[0]}")
                 MNIST(scratch, download=True)
                 for name in bad:
                     os.replace(unpacked / name, self.raw_dir / name)
