@@ -64,8 +64,9 @@ class MNISTDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
-        bad = [name for name in MD5 if not check_integrity(self.raw_dir / name, MD5[name])]
-        if not bad or (self.images and self.trainer and self.trainer.predicting):
+        needed = () if self.images and self.trainer and self.trainer.predicting else MD5
+        bad = [name for name in needed if not check_integrity(self.raw_dir / name, MD5[name])]
+        if not bad:
             return
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
@@ -135,10 +136,11 @@ class MNISTDataModule(LightningDataModule):
 
 def _files(path: str) -> list[str]:
     place = os.path.expanduser(path)
+    if os.path.isfile(place):
+        return [place]
     pattern = os.path.join(escape(place), "*") if os.path.isdir(place) else place
-    found = [place] if os.path.isfile(place) else sorted(glob(pattern, recursive=True))
-    ours = ("predictions.csv", "predictions.png")  # an earlier answer
-    files = [file for file in found if os.path.isfile(file) and not file.endswith(ours)]
-    if not files:
+    found = filter(os.path.isfile, sorted(glob(pattern, recursive=True)))
+    answers = ("predictions.csv", "predictions.png")  # to an earlier predict
+    if not (files := [file for file in found if os.path.basename(file) not in answers]):
         raise MisconfigurationException(f"images: no file, or folder with files, at {path}")
     return files

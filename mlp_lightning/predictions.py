@@ -51,12 +51,13 @@ class Predictions(Callback):
 
     def on_predict_end(self, trainer: Trainer, model: Any) -> None:
         self.file.close()
+        if not trainer.is_global_zero:
+            return
         cells: list[Any] = []
-        for _, title, image, file in self.least_certain if trainer.is_global_zero else []:
+        for _, title, image, file in self.least_certain:
             with suppress(ValueError):  # the test set has no files, and others may have gone
                 picture = open_picture(file).convert("L")
                 cells.append((ImageOps.pad(picture, (SIDE, SIDE), color=255), ""))
             cells.append((image, title))
-        if trainer.is_global_zero:
-            sheet(cells).save(self.path.with_suffix(".png"))
-            print(f"Wrote {self.path} and {self.path.with_suffix('.png')}")
+        sheet(cells).save(self.path.with_suffix(".png"))
+        print(f"Wrote {self.path} and {self.path.with_suffix('.png')}")
