@@ -37,15 +37,15 @@ class Predictions(Callback):
         for i, (image, answer) in enumerate(zip(pixels(batch[0]), answers.tolist(), strict=True)):
             file, error = (batch[1][i], batch[2][i]) if own else (f"test/{self.count}", "")
             name = os.fsencode(file).decode(errors="replace")
-            first, second = sorted(range(10), key=lambda digit: -answer[digit])[:2]
-            cells = [""] * 11 if error else [first, *(f"{p:.6g}" for p in answer)]
+            (p, first), (q, second) = sorted(zip(answer, range(10), strict=True))[:-3:-1]
+            cells = [""] * 11 if error else [first, *(f"{x:.6g}" for x in answer)]
             self.csv.writerow([name, *cells, error])
             if own:
-                line = f"{first}  {answer[first]:7.2%}  {second} {answer[second]:7.2%}"
-                trainer.print(f"{' '.join(name.split()):40}  {error or line}")
+                line = error or f"{first}  {p:7.2%}  {second} {q:7.2%}"
+                trainer.print(f"{' '.join(name.split()):40}  {line}")
             if not error:
-                title = f"{first}  {answer[first]:.1%}\n{Path(name).name[-12:]}"
-                self.least_certain.append((answer[first], title, image, file))
+                title = f"{first}  {p:.1%}\n{Path(name).name[-12:]}"
+                self.least_certain.append((p, title, image, file))
             self.count, self.errors = self.count + 1, self.errors + bool(error)
         self.least_certain = sorted(self.least_certain, key=lambda row: row[0])[:MOST_PICTURES]
 
