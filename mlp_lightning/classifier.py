@@ -1,6 +1,5 @@
 """The MLP in training: loss, accuracy, optimizer."""
 
-import math
 import os
 import zlib
 from collections.abc import Sequence
@@ -9,8 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
@@ -57,25 +55,22 @@ class MLPClassifier(LightningModule):
         else:
             super().__setattr__(name, value)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Any:
         """Return logits, (batch, 10), no softmax applied, for normalised (batch, 1, 28, 28)."""
-        logits: Tensor = self.network(images.to(self.dtype))  # with 64-true, say, not float32
-        return logits
+        return self.network(images.to(self.dtype))  # with 64-true, say, not float32
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """Return float32, (batch, 10), for images as MNIST has them: uint8, (batch, 28, 28)."""
         training = self.training
-        logits: Tensor = self.eval()(normalise(images.to(self.device)))
+        logits = self.eval()(normalise(images.to(self.device)))
         self.train(training)
-        return logits.float().softmax(dim=1)
+        return torch.softmax(logits.float(), dim=1)
 
     def check_finite(self, *values: Tensor) -> None:
         """Raise FloatingPointError unless all of these, the loss or weights, are finite."""
         finite = all(value.isfinite().all() for value in values)
-        if self.trainer.world_size > 1:  # all processes stop, if one has to
-            finite = self.trainer.strategy.reduce_boolean_decision(finite)
-        if not finite:
+        if not self.trainer.strategy.reduce_boolean_decision(finite):  # in any of the processes
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             text = f"no longer finite by step {self.global_step}, learning rate {rate:g}: lower it"
             raise FloatingPointError(f"the loss or a weight is {text}")
@@ -87,39 +82,37 @@ class MLPClassifier(LightningModule):
         cpu = self.device.type == "cpu"  # torch.manual_seed would take a hundred times as long
         source: Any = torch.default_generator if cpu else torch.get_device_module(self.device)
         source.manual_seed(number)
+        if self.trainer._logger_connector.should_update_logs:  # when the step is over, a schedule
+            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])  # has changed it
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
-        return functional.cross_entropy(self(images), labels)
+        return nn.functional.cross_entropy(self(images), labels)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the loss where logger or callbacks look at it: to log takes a fifth of a step."""
         trainer: Any = self.trainer
-        noted = trainer._logger_connector.should_update_logs or trainer.fast_dev_run
-        if outputs and (noted or trainer.is_last_batch):
+        if outputs and (trainer._logger_connector.should_update_logs or trainer.is_last_batch):
             loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
             self.check_finite(loss)
             self.log("train/loss", loss, prog_bar=True)
-            self.log("train/lr", trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradients of the last step, for the pictures."""
-        named = self.named_parameters()
-        self.gradients = {name: weight.grad for name, weight in named if weight.grad is not None}
-        super().on_validation_model_zero_grad()
+        """Keep the gradients, for the pictures: the next step clears them anyway."""
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         images, labels = batch
-        logits: Tensor = self(images).float()
+        logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
-        losses = functional.cross_entropy(logits, labels, reduction="none")
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
         self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
         self.confusion.update(logits.argmax(dim=1), labels)
         self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
-        return logits
 
     def on_validation_epoch_end(self) -> None:
         """Log the accuracy, of all images and of those of each digit."""
+        if not self.confusion.update_count:
+            return  # the steps are a subclass's own
         stage = "test" if self.trainer.testing else "val"
         self.matrix = self.confusion.compute()  # (10, 10), rows: true digits; of all processes
         self.confusion.reset()
@@ -135,7 +128,7 @@ class MLPClassifier(LightningModule):
         return torch.softmax(self(batch[0]).float(), dim=1)  # (batch, 10)
 
     def configure_optimizers(self) -> Any:
-        optimizer, scheduler = self.optimizer(self.parameters()), None
+        optimizer, schedules = self.optimizer(self.parameters()), []
         if self.lr_scheduler is not None:
             # without a trainer, only to see whether torch accepts the settings
             steps = self.trainer.estimated_stepping_batches if self._trainer else 1_000
@@ -143,12 +136,10 @@ class MLPClassifier(LightningModule):
                 scheduler = self.lr_scheduler(optimizer, total_steps=steps)
             except TypeError:  # only a one-cycle schedule takes the number of steps
                 scheduler = self.lr_scheduler(optimizer)
-        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < math.inf:
-            option = "lr_scheduler" if scheduler else "optimizer"
+            interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
+            monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
+            schedules = [{"scheduler": scheduler, "interval": interval, "monitor": monitor}]
+        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < float("inf"):
+            option = "lr_scheduler" if schedules else "optimizer"
             raise ValueError(f"{option}: learning rates must be finite, and 0 or more, got {rate}")
-        if scheduler is None:
-            return optimizer
-        interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
-        monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
-        schedule = {"scheduler": scheduler, "interval": interval, "monitor": monitor}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return [optimizer], schedules

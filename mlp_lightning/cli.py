@@ -150,7 +150,7 @@ class CLI(LightningCLI):
         command = self.config[self.subcommand]
         self.text = self._parser(self.subcommand).dump(command, skip_unset=False)
         drawn = command.figures and (keeps or self.subcommand == "test")
-        self.figures = [Figures(self.text, vars(command.as_flat()))] if drawn else []
+        self.figures = [Figures(self.text, command.as_dict())] if drawn else []
         own: list[Any] = [*self.checkpoints, *self.figures]
         if self.subcommand == "predict":
             self.predictions = Predictions(Path(command.output or self.run or ""))

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from functools import partial
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,16 +60,28 @@ class MNISTDataModule(LightningDataModule):
             raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
         self.save_hyperparameters(ignore="images", logger=False)
         self.images = [images] if isinstance(images, str) else images
-        self.raw_dir = Path(data_dir, "MNIST", "raw").expanduser()
+        self.raw_dir = Path(os.path.expanduser(data_dir), "MNIST", "raw")
 
     def prepare_data(self) -> None:
         """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
-        if self.images and self.trainer and self.trainer.predicting:
+        needed = () if self.images and self.trainer and self.trainer.predicting else MD5
+        bad = [name for name in needed if not check_integrity(self.raw_dir / name, MD5[name])]
+        if not bad:
             return
-        bad = [name for name in MD5 if not check_integrity(self.raw_dir / name, MD5[name])]
         try:
-            if bad:
-                self._unpack(bad)
+            self.raw_dir.mkdir(parents=True, exist_ok=True)
+            # torchvision trusts any file of the right name, so it unpacks into an empty folder,
+            # from verified archives; moved in one step, no other process ever meets half a file.
+            with TemporaryDirectory(dir=self.raw_dir) as scratch:
+                os.makedirs(unpacked := Path(scratch, "MNIST", "raw"))
+                for file, md5 in MNIST.resources:
+                    if check_integrity(SHIPPED / file, md5):
+                        shutil.copy(SHIPPED / file, unpacked)
+                    else:
+                        print(f"{SHIPPED / file} is missing or damaged: asking {MNIST.mirrors[0]}")
+                MNIST(scratch, download=True)
+                for name in bad:
+                    os.replace(unpacked / name, self.raw_dir / name)
         except RuntimeError as error:  # torchvision's: no mirror answers
             raise ConnectionError(f"{error}: connect, or install the package again") from error
         except OSError as error:
@@ -78,33 +90,17 @@ class MNISTDataModule(LightningDataModule):
             text = f"{error.strerror}: {error.filename2 or error.filename}"
             raise MisconfigurationException(f"data_dir: cannot be written, {text}") from error
 
-    def _unpack(self, names: list[str]) -> None:
-        self.raw_dir.mkdir(parents=True, exist_ok=True)
-        # torchvision trusts any file of the right name, so it unpacks into an empty folder, from
-        # verified archives; moved in one step, no other process ever meets half a file.
-        with TemporaryDirectory(dir=self.raw_dir) as scratch:
-            unpacked = Path(scratch, "MNIST", "raw")
-            unpacked.mkdir(parents=True)
-            for packed, md5 in MNIST.resources:
-                if check_integrity(SHIPPED / packed, md5):
-                    shutil.copy(SHIPPED / packed, unpacked)
-                else:
-                    print(f"{SHIPPED / packed} is missing or damaged: asking {MNIST.mirrors[0]}")
-            MNIST(scratch, download=True)
-            for name in names:
-                os.replace(unpacked / name, self.raw_dir / name)
-
     def setup(self, stage: str) -> None:
         batch_size, val_size = self.hparams["batch_size"], self.hparams["val_size"]
-        rank = self.trainer.global_rank if self.trainer else 0
-        world_size = self.trainer.world_size if self.trainer else 1
+        trainer: Any = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         if stage == "fit" and batch_size % world_size:
             text = f"must be a multiple of the {world_size} processes, got {batch_size}"
             raise MisconfigurationException(f"batch_size: {text}")
         if stage == "validate" and not val_size:
             raise MisconfigurationException("val_size: must be at least 1 to validate, got 0")
-        if stage == "fit" and not val_size and self.trainer:
-            self.trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
+        if stage == "fit" and not val_size and trainer:
+            trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
         if stage == "predict" and self.images:
             self.pictures = Pictures([file for path in self.images for file in _files(path)])
             return
@@ -128,24 +124,23 @@ class MNISTDataModule(LightningDataModule):
     def val_dataloader(self) -> TensorBatches:
         return self.batches(self.val_rows, EVAL_BATCH_SIZE)
 
-    def test_dataloader(self) -> TensorBatches:
-        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE)
+    def test_dataloader(self, **share: Any) -> TensorBatches:
+        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, **share)
 
     def predict_dataloader(self) -> Any:  # each process all: nobody gathers
-        if self.images:
-            return self.pictures
-        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, rank=0, world_size=1)
+        return self.pictures if self.images else self.test_dataloader(rank=0, world_size=1)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Any]:
         return normalise(batch[0]), *batch[1:]
 
 
 def _files(path: str) -> list[str]:
-    place = Path(path).expanduser()
-    found = list(place.iterdir()) if place.is_dir() else [place]
-    if not place.exists():
-        found = [Path(file) for file in glob(str(place), recursive=True)]
-    files = sorted(str(file) for file in found if file.is_file() and file.name[0] != ".")
-    if not files:
+    place = os.path.expanduser(path)
+    if os.path.isfile(place):
+        return [place]
+    pattern = os.path.join(escape(place), "*") if os.path.isdir(place) else place
+    found = filter(os.path.isfile, sorted(glob(pattern, recursive=True)))
+    answers = ("predictions.csv", "predictions.png")  # to an earlier predict
+    if not (files := [file for file in found if os.path.basename(file) not in answers]):
         raise MisconfigurationException(f"images: no file, or folder with files, at {path}")
     return files

@@ -2,6 +2,7 @@
 
 import pkgutil
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -39,16 +40,13 @@ class MLP(nn.Sequential):
             raise ValueError(f"hidden_sizes: each must be 1 to 1000000, got {list(hidden_sizes)}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout: must be at least 0 and below 1, got {dropout}")
-        layers: list[nn.Module] = [nn.Flatten()]  # (batch, 784)
-        width = 28 * 28
-        for size in hidden_sizes:
-            activate = _build_activation(activation, size)
-            layers += [nn.Linear(width, size), activate, nn.Dropout(dropout)]
-            width = size
-        super().__init__(*layers, nn.Linear(width, 10))
+        sizes, layers = [28 * 28, *hidden_sizes], list[nn.Module]()
+        for width, size in pairwise(sizes):
+            layers += [nn.Linear(width, size), _build(activation, size), nn.Dropout(dropout)]
+        super().__init__(nn.Flatten(), *layers, nn.Linear(sizes[-1], 10))
 
 
-def _build_activation(activation: str | dict[str, Any], width: int) -> nn.Module:
+def _build(activation: str | dict[str, Any], width: int) -> nn.Module:
     spec: dict[str, Any] = {"class_path": activation} if isinstance(activation, str) else activation
     try:
         name = spec["class_path"]

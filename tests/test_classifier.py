@@ -190,6 +190,18 @@ def test_one_cycle_spans_the_training(data_dir: Path, settings: Any, steps: int)
     assert found == expected
 
 
+def test_the_rate_in_the_log_is_that_of_the_step(data_dir: Path, tmp_path: Path) -> None:
+    model = Rates([], lr_scheduler=partial(OneCycleLR, max_lr=0.1))
+    logger = TensorBoardLogger(tmp_path)
+    settings = {**QUIET, "logger": logger, "limit_train_batches": 6, "limit_val_batches": 0}
+    trainer = lightning.Trainer(**settings, max_epochs=1, log_every_n_steps=2)
+    trainer.fit(model, MNISTDataModule(str(data_dir)))
+    noted = EventAccumulator(logger.log_dir).Reload().Scalars("train/lr")
+    assert {event.step: event.value for event in noted} == pytest.approx(
+        {step: model.rates[step] for step in (1, 3, 5)}
+    )
+
+
 def test_other_schedules_step_every_epoch(data_dir: Path) -> None:
     schedule = partial(StepLR, step_size=1, gamma=0.5)
     found = rates(data_dir, schedule, max_epochs=3, limit_train_batches=2)

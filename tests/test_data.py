@@ -277,6 +277,7 @@ def test_a_home_folder_may_be_written_as_a_tilde(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("USERPROFILE", "/home/somebody")
     assert MNISTDataModule("~/data").raw_dir == Path("/home/somebody/data/MNIST/raw")
+    assert MNISTDataModule("~nobody here/data").raw_dir == Path("~nobody here/data/MNIST/raw")
 
 
 def test_only_test_and_predict_read_the_test_images(data_dir: Path) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from torchvision.datasets.mnist import read_image_file
 
 from mlp_lightning import MLPClassifier
-from mlp_lightning.handwriting import read_digit
+from mlp_lightning.handwriting import open_picture, read_digit
 
 CLI = Callable[..., Outcome]
 RUN = Path("lightning_logs/version_0")
@@ -52,11 +52,11 @@ def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
             str(second), f"{answer[second]:.2%}"
         )]  # fmt: skip
     sheet = Image.open(RUN / "predictions.png")
-    assert sheet.size == (10 * (2 * 84 + 4), 84 + 4 + 28)  # each beside what the network saw
+    assert sheet.size == (10 * 88, 84 + 32)  # each beside what the network saw
     least = min(range(3), key=lambda number: max(float(cell) for cell in rows[number][2:12]))
     seen = read_digit(f"digits/{least}.png").repeat_interleave(3, 0).repeat_interleave(3, 1)
     shown = torch.tensor(
-        list(sheet.crop((84, 0, 168, 84)).convert("L").tobytes()), dtype=torch.uint8
+        list(sheet.crop((88, 0, 172, 84)).convert("L").tobytes()), dtype=torch.uint8
     )
     assert torch.equal(shown.view(84, 84), seen)
 
@@ -85,6 +85,38 @@ def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None
 
 
 @pytest.mark.usefixtures("run")
+def test_answers_are_not_taken_for_pictures(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    monkeypatch.setenv("USERPROFILE", str(Path.cwd()))
+    for _ in range(2):
+        outcome = cli("predict", "--data.images=digits", "--output=~/digits")
+        assert outcome.code == 0
+        assert len(table(Path("digits/predictions.csv"))) == 3
+
+
+@pytest.mark.usefixtures("run")
+def test_a_picture_that_has_gone_is_left_out(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: str) -> Image.Image:
+        return open_picture(f"{path}.moved")
+
+    monkeypatch.setattr("mlp_lightning.predictions.open_picture", gone)
+    assert cli("predict", "--data.images=digits").code == 0
+    with Image.open(RUN / "predictions.png") as sheet:
+        assert sheet.crop((3 * 88, 0, 880, 84)).convert("L").getextrema() == (255, 255)
+
+
+@pytest.mark.usefixtures("run")
+def test_without_a_digit_no_older_answers_are_left(cli: CLI) -> None:
+    assert cli("predict", "--data.images=digits").code == 0
+    Path("empty.png").touch()
+    outcome = cli("predict", "--data.images=empty.png")
+    assert outcome.code == 1
+    assert f"Wrote {RUN / 'predictions.csv'}" in outcome.out
+    with Image.open(RUN / "predictions.png") as sheet:
+        assert sheet.convert("L").getextrema() == (255, 255)
+
+
+@pytest.mark.usefixtures("run")
 def test_no_data_is_needed_to_read_pictures(cli: CLI) -> None:
     shutil.rmtree("data")
     assert cli("predict", "--data.images=digits/1.png").code == 0
@@ -107,7 +139,9 @@ def test_pictures_can_be_named_in_many_ways(given: str, files: list[str], cli: C
 
 
 @pytest.mark.usefixtures("run")
-@pytest.mark.parametrize("given", ["nothing.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"])
+@pytest.mark.parametrize(
+    "given", ["nothing.png", "~nobody/a.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"]
+)
 def test_pictures_that_are_not_there_are_refused(given: str, cli: CLI) -> None:
     Path("empty").mkdir()
     line = refused(cli("predict", f"--data.images={given}"))
