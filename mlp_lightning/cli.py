@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import DOUBTFUL, PROG, Parser, leave, told
+from mlp_lightning.export import ExportTrainer
 from mlp_lightning.figures import Figures, confusions
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.runs import Checkpoints, find, is_finished, save_config
@@ -46,6 +47,7 @@ class CLI(LightningCLI):
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
+                trainer_class=ExportTrainer,
                 save_config_callback=None,
                 parser_class=Parser,
                 parser_kwargs={"prog": PROG, "description": __doc__},
@@ -71,6 +73,10 @@ class CLI(LightningCLI):
         parser.set_defaults({"trainer.max_epochs": 5, "trainer.num_sanity_val_steps": 0})
         parser.add_argument("--figures", type=bool, default=True, help="Draw pictures.")
         Parser.options = parser._option_string_actions
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        return {**LightningCLI.subcommands(), "export": {"model", "datamodule"}}
 
     def _prepare_subcommand_parser(self, klass: Any, subcommand: str, **kwargs: Any) -> Any:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -198,3 +204,8 @@ class CLI(LightningCLI):
         self.trainer.predict(**{**kwargs, "return_predictions": False})
         if self.trainer.is_global_zero and self.predictions.errors:
             leave(1, f"{self.predictions.errors} files show no digit, as said above")
+
+    def export(self, **kwargs: Any) -> None:
+        """Write the checkpoint's network to a file."""
+        trainer: Any = self.trainer
+        trainer.export(**{**kwargs, "ckpt_path": self.path})
