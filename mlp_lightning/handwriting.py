@@ -122,7 +122,7 @@ def _find_ink(picture: Image.Image, box: Any, threshold: float, longest: int) ->
     guesses = _fill(grey), -_fill(-grey)
     rough = [sum((numpy.diff(guess, axis=i) ** 2).sum() for i in (0, 1)) for guess in guesses]
     ink = guesses[0] - grey if rough[0] < rough[1] else grey - guesses[1]
-    ink = numpy.pad(ink - numpy.median(ink.ravel()[::5]), 2)
+    ink = numpy.pad(ink - numpy.median(ink.ravel()[::11]), 2)
     for _ in range(2):  # grain is evened out
         ink = ((ink[:-2] + ink[1:-1] + ink[2:]) / 3).T
     parts = _parts(ink > threshold * ink.max())
