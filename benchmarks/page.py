@@ -3,8 +3,9 @@
     python benchmarks/page.py lightning_logs/version_0 lightning_logs/version_1
 
 Of each run's page, 100 digits of the test set are painted by pointer events, a dot for each pixel
-of ink, and 100 are dropped as pictures of the kinds of benchmarks/pictures.py. The same pictures
-are then read by Python. With --screenshots DIR, the page is shot on a desk and on a phone.
+of ink, and 100 are dropped as pictures of the kinds of benchmarks/pictures.py, PNG but for those
+turned by EXIF. The same pictures are then read by Python. With --screenshots DIR, the page is shot
+on a desk and on a phone, light and dark.
 """
 
 import argparse
@@ -120,15 +121,26 @@ def complaints(driver: Chrome) -> list[str]:
     return said + [url for url in asked if not url.startswith(own)]
 
 
-def compare(
-    driver: Chrome, model: MLPClassifier, images: numpy.ndarray, count: int, folder: Path
-) -> dict[str, list[Any]]:
-    """Paint and drop `count` digits each; return whether answers agree, and pixels' distances."""
-    random = numpy.random.default_rng(0)
-    found: dict[str, list[Any]] = {"painted": [], "dropped": [], "off": [], "away": []}
+def write(images: numpy.ndarray, count: int, folder: Path) -> list[tuple[int, Path]]:
+    """Write pictures of digits, and return the number of each one's image, with its file."""
+    random, found = numpy.random.default_rng(0), []
     for number in random.permutation(len(images))[:count]:
-        kind = KINDS[number % len(KINDS)]
-        path = save(draw(images[number], kind, random), kind, folder / str(number), random)
+        kind = KINDS[len(found) % len(KINDS)]
+        path, picture = folder / f"{number}.png", draw(images[number], kind, random)
+        if kind == "turned":
+            path = save(picture, kind, path, random)  # only a JPEG holds how to turn it back
+        else:
+            picture.save(path, compress_level=1)
+        found.append((int(number), path))
+    return found
+
+
+def compare(
+    driver: Chrome, model: MLPClassifier, images: numpy.ndarray, pictures: list[tuple[int, Path]]
+) -> dict[str, list[Any]]:
+    """Paint digits and drop pictures; return whether answers agree, and pixels and by how much."""
+    found: dict[str, list[Any]] = {"painted": [], "dropped": [], "off": [], "away": []}
+    for number, path in pictures:
         for way, (answer, picture) in (
             ("painted", paint(driver, images[number])),
             ("dropped", (drop(driver, path), path)),
@@ -138,11 +150,13 @@ def compare(
             except ValueError:
                 found[way].append(answer is None)
                 continue
-            probabilities = model.probabilities(digit[None])[0]
-            found[way].append(answer["digit"] == probabilities.argmax().item())
+            found[way].append(bool(answer))
+            if not answer:
+                continue
             seen = torch.tensor(answer["pixels"]).view(28, 28)
+            ours, same = model.probabilities(torch.stack([digit, seen.byte()]))
+            found[way][-1] = answer["digit"] == ours.argmax().item()
             found["off"].append((seen - digit.int()).abs() > 2)
-            same = model.probabilities(seen.byte()[None])[0]
             found["away"].append((torch.tensor(answer["probabilities"]) - same).abs().max().item())
     return found
 
@@ -165,7 +179,8 @@ def main() -> None:
             CLI(["export", f"--ckpt_path={run}", f"--output={page}"])
             driver.get(page.as_uri())
             model = MLPClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt", "cpu")
-            found = compare(driver, model, images, options.count, Path(folder))
+            pictures = write(images, options.count, Path(folder))
+            found = compare(driver, model, images, pictures)
             times = driver.execute_script(TIMES)
             within = 1 - torch.stack(found["off"]).float().mean().item()
             print(

@@ -25,7 +25,7 @@ class Reader(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network.cpu().float().eval()
+        self.network = network.cpu().float().eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         return torch.softmax(self.network(normalise(images)), dim=1)
@@ -67,8 +67,7 @@ class ExportTrainer(Trainer):
             except (RuntimeError, TypeError, ValueError) as error:
                 text = f"{path.suffix} cannot hold this network: {error}".splitlines()[0]
                 raise MisconfigurationException(f"--output: {text}") from error
-            with torch.no_grad():
-                away = (run(batch[0]) - reader(batch[0])).abs().max().item()
+            away = (run(batch[0]) - reader(batch[0])).abs().max().item()
             if not away <= TOLERANCE:
                 raise FloatingPointError(f"{path}: its answers are {away:g} off the checkpoint's")
             os.replace(part, path)
@@ -121,7 +120,7 @@ def _write_html(reader: Reader, path: Path, about: dict[str, str], batch: Any) -
         raise TypeError(f"between its layers must be one of {', '.join(ACTIVATIONS)}")
     images, labels = batch
     shown = torch.cat([(labels == digit).nonzero()[:2] for digit in range(10)]).flatten()
-    weights = torch.cat([weight.detach().flatten() for weight in reader.parameters()])
+    weights = torch.cat([weight.flatten() for weight in reader.parameters()])
     text = f"Run {about['run']}"
     if "test_acc" in about:
         text += f": {float(about['test_acc']):.2%} of the test images right"

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 MOST_PIXELS = 50_000_000
-FAR, NEAR = 192, 128  # pixels of the longer side of what is looked at: the whole, then the digit
+SIDE = 192  # pixels of the longer side of what is looked at: enough for each stroke of a digit
 
 
 @dataclass
@@ -53,7 +53,6 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
 def _flatten(picture: Image.Image) -> Image.Image:
     if picture.width * picture.height > MOST_PIXELS:
         raise ValueError(f"is larger than {MOST_PIXELS // 10**6} megapixels")
-    picture.draft("L", picture.size)  # of JPEG, the light alone
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):  # more than 8 bits
         deep = numpy.nan_to_num(numpy.asarray(picture, numpy.float32), posinf=0, neginf=0)
@@ -77,7 +76,7 @@ def read_digit(path: str | os.PathLike[str]) -> Tensor:
     if the file is no picture, or shows no ink.
     """
     picture = open_picture(path)
-    ink, kept = _find_ink(picture, (0, 0, *picture.size), 0.4, FAR)
+    ink, kept = _find_ink(picture, (0, 0, *picture.size), 0.4)
     grain = numpy.percentile(abs(ink[~kept]), 95) if not kept.all() else 0
     # grain reaches 3 in blank photographs, digits from 4
     if numpy.percentile(ink[kept], 75) < max(8, min(64, 3.5 * grain)):
@@ -87,7 +86,7 @@ def read_digit(path: str | os.PathLike[str]) -> Tensor:
     margin, size = (high - low).max() / 2 + 2, numpy.array(picture.size)
     scale = size / (numpy.array(ink.shape[::-1]) - 2)
     corners = (low - margin - 1) * scale, (high + margin) * scale
-    ink, kept = _find_ink(picture, tuple(numpy.clip(corners, 0, size).ravel()), 0.15, NEAR)
+    ink, kept = _find_ink(picture, tuple(numpy.clip(corners, 0, size).ravel()), 0.15)
     ink = ((ink / numpy.percentile(ink[kept], 75) - 0.25) / 0.65).clip(0, 1)
     around = numpy.pad(kept, 1)
     for _ in range(2):  # the pixels next to it, too, are part of its soft edge
@@ -109,13 +108,13 @@ def _round(number: float) -> int:
     return int(number + 0.5)  # halves up, as page.html does
 
 
-def _find_ink(picture: Image.Image, box: Any, threshold: float, longest: int) -> Any:
+def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
     """Return how strong the ink is in a box of the picture, shrunk, and which of it is the digit.
 
     Both have an edge of one pixel around the box. The threshold is a share of the strongest ink.
     """
     sides = box[2] - box[0], box[3] - box[1]  # width, height
-    scale = max(64, min(longest, max(sides))) / max(sides)  # averaged, or a tiny one repeated
+    scale = max(64, min(SIDE, max(sides))) / max(sides)  # averaged, or a tiny one repeated
     size = [max(1, _round(side * scale)) for side in sides]
     grey = numpy.asarray(picture.resize(size, Image.Resampling.BOX, box))
     # The paper is what is left without strokes; of the two guesses, the smoother one is right.
