@@ -161,10 +161,11 @@ def test_the_page_answers_as_predict_does(
     )
     expected = model.probabilities(torch.from_numpy(images[:100])).numpy()
     numpy.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
-    found = compare(driver, model, images, pictures)
-    assert len(found["painted"]) == len(found["dropped"]) == 100
-    assert sum(found["painted"]) >= 99
-    assert sum(found["dropped"]) >= 99
+    count = 100 if name == "default" else 25  # benchmarks/page.py takes 100 for all
+    found = compare(driver, model, images, pictures[:count])
+    for way in ("painted", "dropped"):
+        assert len(found[way]) == count
+        assert sum(found[way]) >= 0.99 * count
     assert max(found["away"]) < 1e-4
     assert torch.stack(found["off"]).float().mean() < 0.01
     assert complaints(driver) == []
