@@ -18,4 +18,6 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a file's name may be in any alphabet
     main()

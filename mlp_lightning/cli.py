@@ -18,11 +18,10 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.errors import DOUBTFUL, PROG, Parser, leave, told
+from mlp_lightning.errors import DOUBTFUL, PROG, Parser, leave, say, told
 from mlp_lightning.export import ExportTrainer
 from mlp_lightning.figures import Figures, confusions
 from mlp_lightning.predictions import Predictions
@@ -52,7 +51,6 @@ class CLI(LightningCLI):
                 parser_class=Parser,
                 parser_kwargs={"prog": PROG, "description": __doc__},
                 args=args,
-                auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
 
@@ -63,10 +61,8 @@ class CLI(LightningCLI):
         except ValueError as error:
             parser.error(str(error))
 
-    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+    def _add_arguments(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--seed_everything", type=Seed, default=42, help="Of all randomness.")
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         for cls, key in ((MLPClassifier, "model"), (MNISTDataModule, "data"), (Trainer, "trainer")):
             parser.add_lightning_class_args(cls, key)  # ours first
         parser.add_class_arguments(Checkpoints, "checkpoint")
@@ -81,8 +77,8 @@ class CLI(LightningCLI):
     def _prepare_subcommand_parser(self, klass: Any, subcommand: str, **kwargs: Any) -> Any:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
         if subcommand == "predict":
-            text = "Folder of predictions.csv and predictions.png; default: that of the run."
-            parser.add_argument("--output", type=str, default="", help=text)
+            text = "Folder for predictions.csv and predictions.png; default: the run's."
+            parser.add_argument("--output", default="", help=text)
         return parser
 
     def _parse_ckpt_path(self) -> None:
@@ -108,24 +104,27 @@ class CLI(LightningCLI):
             now, had = self.config[command].model.hidden_sizes, model.get("hidden_sizes")
             if now != had:
                 raise MisconfigurationException(f"hidden_sizes: {now}, but {self.path} holds {had}")
-            rank_zero_only(print)(f"Using {self.path}")
+            say(f"Using {self.path}")
         elif self.run:
             at, config = words.index("fit") + 1, f"--config={self.run / 'config.yaml'}"
             self.parse_arguments(self.parser, ["fit", config])
             before = vars(self.config.fit.as_flat())
             self.parse_arguments(self.parser, [*words[:at], config, *words[at:]])
             if is_finished(before, vars(self.config.fit.as_flat()), self.checkpoint):
-                rank_zero_only(print)(f"{self.run} is finished: --trainer.max_epochs N prolongs it")
+                say(f"{self.run} is finished: --trainer.max_epochs N prolongs it")
                 sys.exit(0)
-            step = self.checkpoint.get("global_step", 0)
-            rank_zero_only(print)(f"Continuing {self.run} after step {step}")
-        self.config[command].ckpt_path = None
+            say(f"Continuing {self.run} after step {self.checkpoint.get('global_step', 0)}")
+        self.config[command].ckpt_path = str(self.path) if command == "export" else None
 
     def before_instantiate_classes(self) -> None:
         for group in ("model", "data", "checkpoint"):
             for key, value in vars(self._get(self.config, group)).items():
                 if value is None and key != "lr_scheduler":  # as YAML may say of any option
                     raise MisconfigurationException(f"{key}: must have a value, got null")
+        trainer = self._get(self.config, "trainer")
+        for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
+            if isinstance(trainer[key], (int, float)) and trainer[key] <= 0:
+                raise MisconfigurationException(f"{key}: must be above 0, got {trainer[key]}")
 
     def after_instantiate_classes(self) -> None:
         if self.path:  # what can be tried before anything is written
@@ -135,33 +134,28 @@ class CLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add checkpoints, progress bar and profiler, unless the user wants none or another."""
-        options = self._get(self.config_init, "trainer")
-        for key in ("accumulate_grad_batches", "check_val_every_n_epoch", "val_check_interval"):
-            if isinstance(options[key], (int, float)) and options[key] <= 0:
-                raise MisconfigurationException(f"{key}: must be above 0, got {options[key]}")
-        theirs = options.callbacks or []
-        theirs = theirs if isinstance(theirs, list) else [theirs]
+        command, options = self.config[self.subcommand], self._get(self.config_init, "trainer")
+        theirs = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
         keeps = self.subcommand == "fit" and not options.fast_dev_run and not options.barebones
         checkpoints = keeps and options.enable_checkpointing is not False
         self.checkpoints = [self._get(self.config_init, "checkpoint")] if checkpoints else []
         self.logs = keeps and options.logger in (None, True)
         if self.logs:
             kwargs["logger"] = False  # until there is a run
-        bar = any(isinstance(callback, ProgressBar) for callback in theirs) or options.barebones
-        if options.enable_progress_bar is not False and not bar:
-            theirs += [TQDMProgressBar(refresh_rate=50)]
         if options.profiler is None and not options.barebones:
             kwargs["profiler"] = idle = PassThroughProfiler()
             vars(idle)["profile"] = lambda action_name: IDLE
-        command = self.config[self.subcommand]
         self.text = self._parser(self.subcommand).dump(command, skip_unset=False)
         drawn = command.figures and (keeps or self.subcommand == "test")
         self.figures = [Figures(self.text, command.as_dict())] if drawn else []
-        own: list[Any] = [*self.checkpoints, *self.figures]
+        self.trainer_defaults["callbacks"] = own = [*self.checkpoints, *self.figures]
         if self.subcommand == "predict":
             self.predictions = Predictions(Path(command.output or self.run or ""))
             own.append(self.predictions)
-        return super().instantiate_trainer(callbacks=own + theirs, **kwargs)
+        bar = any(isinstance(callback, ProgressBar) for callback in theirs) or options.barebones
+        if options.enable_progress_bar is not False and not bar:
+            own.append(TQDMProgressBar(refresh_rate=50))
+        return super().instantiate_trainer(**kwargs)
 
     def fit(self, **kwargs: Any) -> None:
         """Train in the folder of a run, and say what to do next."""
@@ -204,8 +198,3 @@ class CLI(LightningCLI):
         self.trainer.predict(**{**kwargs, "return_predictions": False})
         if self.trainer.is_global_zero and self.predictions.errors:
             leave(1, f"{self.predictions.errors} files show no digit, as said above")
-
-    def export(self, **kwargs: Any) -> None:
-        """Write the checkpoint's network to a file."""
-        trainer: Any = self.trainer
-        trainer.export(**{**kwargs, "ckpt_path": self.path})

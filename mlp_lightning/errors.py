@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 PROG = "python -m mlp_lightning"
 REFUSED, FAILED = (MisconfigurationException,), (FloatingPointError, OSError)
 DOUBTFUL = (ValueError, TypeError, RuntimeError, ImportError)  # of a setting, or a bug of ours
+say = rank_zero_only(print)  # in the first process alone
 SPEAKERS = ("lightning.", "torch.optim.", "torch.nn.modules.module.")
 
 
@@ -25,7 +26,7 @@ def leave(code: int, message: str) -> NoReturn:
     """Exit with 2 for what the user said wrong, 1 for what failed, 130 or 143 for a signal."""
     name, colon, text = " ".join(message.split()).partition(":")
     option = next((option for option in Parser.options if option.endswith(f".{name}")), name)
-    rank_zero_only(print)(f"{PROG}: error: {option}{colon}{text}", file=sys.stderr)
+    say(f"{PROG}: error: {option}{colon}{text}", file=sys.stderr)
     sys.exit(code)
 
 

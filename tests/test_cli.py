@@ -137,6 +137,17 @@ def test_predict(cli: CLI) -> None:
     assert (digits == labels).double().mean().item() == pytest.approx(report["test/acc"])
 
 
+def test_names_that_the_terminal_cannot_print(
+    cli: CLI, shell: CLI, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("fit", *SHORT).code == 0
+    Path("drei ③.png").touch()
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    outcome = shell("predict", "--data.images=drei ③.png")
+    assert refused(outcome, 1) == "1 files show no digit, as said above"
+    assert "drei ?.png" in outcome.out
+
+
 def test_the_same_seed_gives_the_same_weights(cli: CLI) -> None:
     for seed in ("--seed_everything=42", "--seed_everything=42", "--seed_everything=43"):
         words = ["--model.dropout=0.2", "--trainer.limit_train_batches=50"]
