@@ -57,9 +57,17 @@ def confusion(matrix: Tensor) -> Image.Image:
     Coloured by the root of the share of its row, from 0 to 1: blue where right, red where wrong.
     """
     shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
-    cells = colours(shares.sqrt() * (1 - 2 * torch.eye(10))).view(100, 1, 1, 3)
-    titles = (f"{i // 10} as {i % 10}\n{n}" for i, n in enumerate(matrix.flatten().tolist()))
-    return sheet(zip(cells, titles, strict=True))
+    cells = torch.full((11, 11, 3), 255, dtype=torch.uint8)
+    cells[1:, 1:] = colours(0.67 * shares.sqrt() * (1 - 2 * torch.eye(10)))  # legible counts
+    side, font = 48, ImageFont.load_default(14)
+    picture = Image.fromarray(cells.numpy()).resize((11 * side,) * 2, Image.Resampling.NEAREST)
+    table = [["true,\nread as", *range(10)]]
+    table += [[digit, *counts] for digit, counts in enumerate(matrix.tolist())]
+    for y, row in enumerate(table):
+        for x, entry in enumerate(row):
+            middle = (x + 0.5) * side, (y + 0.5) * side
+            ImageDraw.Draw(picture).text(middle, str(entry), "black", font, anchor="mm")
+    return picture
 
 
 def confusions(matrix: Tensor, most: int = 5) -> str:

@@ -45,7 +45,7 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
         **{f"images/{name}": [4, 14] for name in ("confusion", "weights", "wrong")},
     }  # the first validation and the end, but none within 30 s
     picture = Image.open(io.BytesIO(images["images/confusion"][0].encoded_image_string))
-    assert picture.size == (880, 10 * 116)
+    assert picture.size == (528, 528)
     assert set(tags["histograms"]) == {
         f"{kind}/{name}" for kind in ("weights", "gradients") for name in WEIGHTS
     }
@@ -110,9 +110,9 @@ def test_a_confusion_matrix_is_blue_where_right_and_red_where_wrong() -> None:
     matrix = torch.eye(10, dtype=torch.long) * 90
     matrix[3, 5] = 10
     picture = confusion(matrix)
-    assert picture.getpixel((3 * 88, 3 * 116)) == (13, 13, 255)
-    assert picture.getpixel((5 * 88, 3 * 116)) == (255, 174, 174)
-    assert picture.getpixel((0 * 88, 3 * 116)) == (255, 255, 255)
+    assert picture.getpixel((4 * 48 + 2, 4 * 48 + 2)) == (92, 92, 255)
+    assert picture.getpixel((6 * 48 + 2, 4 * 48 + 2)) == (255, 200, 200)
+    assert picture.getpixel((1 * 48 + 2, 4 * 48 + 2)) == (255, 255, 255)
     assert confusions(matrix) == "3 as 5 (10)"
     assert confusion(torch.zeros(10, 10, dtype=torch.long)).size == picture.size
 
