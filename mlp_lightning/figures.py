@@ -23,8 +23,11 @@ SIDE = 84  # pixels that 28 x 28 take up on a sheet
 MOST_DIGITS, MOST_UNITS = 40, 128  # on a sheet
 WEIGHT_SCALE = 0.3  # a weight of this size has full colour, in all runs
 SECONDS = 30  # of training between two drawings
-# in the settings of a class; HPARAMS has one column for all of them
-NOISE = re.compile(r"'(class_path|init_args)': |, '\w+': (None|False|0|0\.0)(?=[,}])|[{}']")
+# in the settings of a class, of which HPARAMS has one column
+NOISE = re.compile(
+    r"'(class_path|init_args)': |torch\.optim\.(lr_scheduler\.)?"
+    r"|, '\w+': (None|False|0|0\.0)(?=[,}])|[{}']"
+)
 
 
 def sheet(cells: Iterable[tuple[Any, str]]) -> Image.Image:

@@ -67,7 +67,7 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     metrics = {metric.name.tag for metric in hparams(board, "experiment").metric_infos}
     assert metrics == {"val/acc_best", "test/acc"}  # and no hp_metric
     settings = hparams(board, "session_start_info").hparams
-    assert settings["optimizer"].string_value == "torch.optim.SGD, lr: 0.02"
+    assert settings["optimizer"].string_value == "SGD, lr: 0.02"
     assert settings["batch_size"].number_value == 64
     assert set(settings) == {
         *("activation", "batch_size", "dropout", "hidden_sizes", "lr_scheduler", "max_epochs"),
