@@ -55,23 +55,33 @@ class ExportTrainer(Trainer):
         datamodule.setup("test")
         batch = next(iter(datamodule.test_dataloader()))
         reader, about = Reader(model.network), _describe(Path(ckpt_path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=path.parent) as scratch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporters warn of themselves
-            part = Path(scratch, path.name)
-            try:
-                run = writers[path.suffix](reader, part, about, batch)
-            except ModuleNotFoundError as error:
-                text = f"{path.suffix} needs {error.name}: pip install 'mlp-lightning[onnx]'"
-                raise MisconfigurationException(f"--output: {text}") from error
-            except (RuntimeError, TypeError, ValueError) as error:
-                text = f"{path.suffix} cannot hold this network: {error}".splitlines()[0]
-                raise MisconfigurationException(f"--output: {text}") from error
-            away = (run(batch[0]) - reader(batch[0])).abs().max().item()
-            if not away <= TOLERANCE:
-                raise FloatingPointError(f"{path}: its answers are {away:g} off the checkpoint's")
-            os.replace(part, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=path.parent) as scratch:
+                part = Path(scratch, path.name)
+                run = _write(writers[path.suffix], reader, part, about, batch)
+                away = (run(batch[0]) - reader(batch[0])).abs().max().item()
+                if not away <= TOLERANCE:
+                    raise FloatingPointError(f"{path}: its answers are {away:g} off")
+                os.replace(part, path)
+        except OSError as error:
+            text = f"cannot be written, {error.strerror}: {path}"
+            raise MisconfigurationException(f"--output: {text}") from error
         print(f"Wrote {path} ({path.stat().st_size:,} bytes)")
+
+
+def _write(writer: Any, reader: Reader, path: Path, *data: Any) -> Any:
+    """Write the file, and return what answers like it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's exporters warn of themselves
+            return writer(reader, path, *data)
+    except ModuleNotFoundError as error:
+        text = f"{path.suffix} needs {error.name}: pip install 'mlp-lightning[onnx]'"
+        raise MisconfigurationException(f"--output: {text}") from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        text = f"{path.suffix} cannot hold this network: {error}".splitlines()[0]
+        raise MisconfigurationException(f"--output: {text}") from error
 
 
 def _describe(checkpoint: Path) -> dict[str, str]:
