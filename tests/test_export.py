@@ -133,9 +133,13 @@ def test_a_file_names_its_run_and_the_accuracy_if_it_is_known(cli: CLI) -> None:
     onnx_about, pt2_about, html = about("best")
     assert onnx_about["test_acc"] == pt2_about["test_acc"] == f"{accuracy:.4f}"
     assert f"{accuracy:.2%} of the test images right" in html
-    assert "test_acc" not in about("last")[0]  # was not tested
     os.utime("lightning_logs/version_0/checkpoints/best.ckpt")  # written after the test
-    assert "test_acc" not in about("best")[0]
+    for untested in ("last", "best"):
+        assert cli("export", f"--ckpt_path={untested}", "--output=new/it.pt2").code == 0
+        extra = {"about.json": ""}
+        torch.export.load("new/it.pt2", extra_files=extra)
+        assert f"checkpoints/{untested}.ckpt" in extra["about.json"]
+        assert "test_acc" not in extra["about.json"]
     assert Path("new/it.html").stat().st_size < 1_000_000
     assert sorted(os.listdir("new")) == ["it.html", "it.onnx", "it.pt2"]  # no scratch folder
 
