@@ -145,7 +145,7 @@ class CLI(LightningCLI):
         if options.profiler is None and not options.barebones:
             kwargs["profiler"] = idle = PassThroughProfiler()
             vars(idle)["profile"] = lambda action_name: IDLE
-        self.text = self._parser(self.subcommand).dump(command, skip_unset=False)
+        self.text = self._parser(self.subcommand).dump(command, "yaml", False)  # with nulls
         drawn = command.figures and (keeps or self.subcommand == "test")
         self.figures = [Figures(self.text, command.as_dict())] if drawn else []
         self.trainer_defaults["callbacks"] = own = [*self.checkpoints, *self.figures]

@@ -118,7 +118,7 @@ class Figures(Callback):
 
     def on_train_end(self, trainer: Trainer, model: Any) -> None:
         self._draw(trainer, model)
-        best = getattr(trainer.checkpoint_callback, "best_score", -1)
+        best = max((getattr(c, "best_score", -1) for c in trainer.checkpoint_callbacks), default=-1)
         if self.writer:
             if best >= 0:
                 self.writer.add_scalar("val/acc_best", best, trainer.global_step - 1)

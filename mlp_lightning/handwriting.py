@@ -139,10 +139,10 @@ def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
 
 def _fill(grey: Any) -> Any:
     """Return grey without strokes darker than what is around them, in its row or its column."""
-    for _ in range(2):
-        above = numpy.maximum.accumulate(grey)
-        below = numpy.maximum.accumulate(grey[::-1])[::-1]
-        grey = numpy.minimum(above, below).T  # the brightest on either side, the darker of the two
+    for axis in (1, 0):  # the brightest on either side, the darker of the two
+        before = numpy.maximum.accumulate(grey, axis)
+        after = numpy.flip(numpy.maximum.accumulate(numpy.flip(grey, axis), axis), axis)
+        grey = numpy.minimum(before, after)
     return grey
 
 

@@ -106,6 +106,13 @@ def test_without_validation_the_weights_are_drawn_at_the_end(cli: CLI) -> None:
     assert set(events(RUN).Tags()["images"]) == {"images/training", "images/weights"}
 
 
+def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(cli: CLI) -> None:
+    words = [word for word in SHORT if "figures" not in word]
+    own = "--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint"
+    assert cli("fit", *words, "--trainer.max_epochs=1", own).code == 0
+    assert events(RUN).Scalars("val/acc_best")[0].value > 0
+
+
 def test_a_confusion_matrix_is_blue_where_right_and_red_where_wrong() -> None:
     matrix = torch.eye(10, dtype=torch.long) * 90
     matrix[3, 5] = 10
