@@ -32,6 +32,10 @@ class TensorBatches:
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
+    def share(self, count: int) -> slice:
+        """Tell which of the `count` images of a batch this process takes."""
+        return slice(self.rank if self.seed is None else self.rank % count, None, self.world_size)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows
         epoch, first_batch = self.position()
@@ -40,7 +44,6 @@ class TensorBatches:
             rows = rows[torch.from_numpy(generator.permutation(len(rows)))]
         for start in range(first_batch * self.batch_size, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
-            first = self.rank if self.seed is None else self.rank % len(batch)
-            share = batch[first :: self.world_size]
+            share = batch[self.share(len(batch))]
             # index_select is several times as fast as images[share]
             yield self.images.index_select(0, share), self.labels.index_select(0, share)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from glob import escape, glob
 from pathlib import Path
@@ -17,6 +18,7 @@ from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
+from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.handwriting import Pictures
 from mlp_lightning.mlp import normalise
@@ -30,6 +32,7 @@ MD5 = {  # of the unpacked files; torchvision knows those of the .gz files only
 }
 TRAINING_SIZE, TEST_SIZE = 60_000, 10_000
 SPLIT_SEED = 0  # its own, so that another training seed moves no image between the sets
+UNCHANGED = Augmentation()
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
 
 
@@ -41,6 +44,7 @@ class MNISTDataModule(LightningDataModule):
         data_dir: str = "data",
         batch_size: int = 64,
         val_size: int = 5_000,
+        augmentation: Augmentation = UNCHANGED,
         images: Sequence[str] | str = (),
     ) -> None:
         """Check the settings; nothing is read yet.
@@ -49,6 +53,7 @@ class MNISTDataModule(LightningDataModule):
             data_dir: Folder that holds MNIST/raw/ with the four files, or will hold them.
             batch_size: Training images per step over all devices, a multiple of their number.
             val_size: Training images kept for validation; 0: train on all 60,000, without any.
+            augmentation: How far training images are distorted, anew in each epoch.
             images: For predict: pictures of your own, as a file, a folder, a quoted glob such as
                 'digits/*.png', or several as '[a.png, b.png]'; none: the test images.
         """
@@ -58,6 +63,9 @@ class MNISTDataModule(LightningDataModule):
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
         if not 0 <= val_size < TRAINING_SIZE:
             raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
+        # a checkpoint holds plain data alone
+        settings: Any = augmentation if isinstance(augmentation, dict) else asdict(augmentation)
+        self.augmentation, augmentation = Augmentation(**settings), settings
         self.save_hyperparameters(ignore="images", logger=False)
         self.images = [images] if isinstance(images, str) else images
         self.raw_dir = Path(os.path.expanduser(data_dir), "MNIST", "raw")
@@ -131,7 +139,15 @@ class MNISTDataModule(LightningDataModule):
         return self.pictures if self.images else self.test_dataloader(rank=0, world_size=1)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Any]:
-        return normalise(batch[0]), *batch[1:]
+        images, *labels = batch
+        trainer: Any = self.trainer
+        if self.augmentation and trainer.training:
+            loader = trainer.train_dataloader
+            epoch, number = loader.position()  # of this batch: Lightning has not counted it yet
+            count = min(loader.batch_size, len(loader.rows) - number * loader.batch_size)
+            drawn_by = (loader.seed, epoch, number)
+            images = self.augmentation(images, drawn_by, count, loader.share(count))
+        return normalise(images), *labels
 
 
 def _files(path: str) -> list[str]:
