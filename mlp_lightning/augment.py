@@ -65,8 +65,10 @@ class Augmentation:
         across, down = (move * (self.shift / HALF) for move in shift)
         sin, cos = angle.sin(), angle.cos()
         # from a pixel to the place that it is taken from: turned, sheared, scaled, shifted
-        rows = (wide * cos, wide * (slant * cos - sin), across), (
-            high * sin, high * (slant * sin + cos), down)
+        rows = (
+            (wide * cos, wide * (slant * cos - sin), across),
+            (high * sin, high * (slant * sin + cos), down),
+        )
         affine = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (batch, 2, 3)
         offsets = torch.arange(SIDE, device=images.device)
         gaussian = torch.exp((offsets - offsets[:, None]).div(self.smoothing).square().div(-2))

@@ -1,10 +1,8 @@
 """Train a multilayer perceptron on MNIST, and test it."""
 
 import json
-import logging
 import shlex
 import sys
-import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
@@ -39,9 +37,6 @@ class CLI(LightningCLI):
     path: Any = None  # the checkpoint to begin with
 
     def __init__(self, args: list[str] | None = None) -> None:
-        warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")  # torch's
-        for module in ("pytorch.utilities.rank_zero", "fabric"):  # advertisements too
-            logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
         with told(self):
             super().__init__(
                 MLPClassifier,

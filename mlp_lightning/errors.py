@@ -1,12 +1,14 @@
 """What the user reads when something is wrong: one line, with an exit code. A bug's traceback."""
 
 import difflib
+import logging
 import re
 import shlex
 import shutil
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -55,6 +57,10 @@ def _leave_to_main(args: threading.ExceptHookArgs) -> None:
 def told(cli: Any) -> Iterator[None]:
     """End the program with one line if it is stopped or fails, not if the failure is a bug."""
     threading.excepthook = _leave_to_main
+    warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")  # torch's
+    warnings.filterwarnings("ignore", "Precision .* is not supported by the model summary")
+    for module in ("pytorch.utilities.rank_zero", "fabric"):  # advertisements too
+        logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:

@@ -112,8 +112,10 @@ class Figures(Callback):
                 warnings.simplefilter("ignore")
                 self.writer.add_graph(model.network, batch[0][:1].to(model.dtype))
 
-    def on_validation_end(self, trainer: Trainer, model: Any) -> None:
-        if time.monotonic() - self.drawn_at >= SECONDS and not trainer.sanity_checking:
+    def on_validation_batch_end(self, trainer: Any, model: Any, *batch: Any) -> None:
+        """Draw after the last batch, while averaged weights, if there are any, are in place."""
+        last = batch[2] + 1 == trainer.num_val_batches[0] and not trainer.sanity_checking
+        if last and time.monotonic() - self.drawn_at >= SECONDS:
             self._draw(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Any) -> None:

@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-LIMITS = ("trainer.max_epochs", "trainer.max_steps")
+LIMITS = {"trainer.max_epochs": "epoch", "trainer.max_steps": "global_step"}
 FREE = re.compile(  # what may change when a run goes on
     r"trainer\.(max_|min_|accelerator|strategy|devices|num_nodes|logger|log_every|default_root_dir"
     r"|enable_progress_bar|enable_model_summary)|data\.data_dir|config|ckpt_path|weights_only|figures"
@@ -83,21 +83,22 @@ def is_finished(before: dict[str, Any], now: dict[str, Any], last: dict[str, Any
     endless = {None: inf, -1: inf}
     limits = {key: [endless.get(x[key], x[key]) for x in (before, now)] for key in LIMITS}
     more = [key for key, (old, new) in limits.items() if new > old]
-    if more and any("total_steps" in schedule for schedule in last["lr_schedulers"]):
-        text = f"a run of one cycle ends with it, and cannot be prolonged to {now[more[0]]}"
+    finished = last["callbacks"]["Checkpoints"]["finished"]
+    averaged = finished and "averaging_state" in last  # the weights before are gone
+    if more and (averaged or any("total_steps" in schedule for schedule in last["lr_schedulers"])):
+        kind = "that ended in averaged weights" if averaged else "of one cycle ends with it, and"
+        text = f"a run {kind} cannot be prolonged to {now[more[0]]}"
         raise MisconfigurationException(f"--{more[0]}: {text}")
-    if last["callbacks"]["Checkpoints"]["finished"]:
+    if finished:
         return not more and bool(now["trainer.max_time"] == before["trainer.max_time"])
-    done = (last["epoch"], last["global_step"])
-    return any(count >= limits[key][1] for key, count in zip(LIMITS, done, strict=True))
+    return any(last[count] >= limits[key][1] for key, count in LIMITS.items())
 
 
 class Checkpoints(Checkpoint):
     """Keeps a run's best.ckpt and last.ckpt, from which it goes on as if it had never stopped.
 
     They are written between two optimizer steps, when all that belongs to the one before is done:
-    its validation, the schedules, the log. Lightning's ModelCheckpoint writes amid all that, and
-    either at the ends of epochs or every few steps.
+    its validation, the schedules, the log. Lightning's ModelCheckpoint writes amid all that.
     """
 
     run: Path  # set before fit
@@ -118,8 +119,7 @@ class Checkpoints(Checkpoint):
         self.saved_step = self.signal = 0
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("best_score", "finished", "metrics")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ("best_score", "finished", "metrics")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.metrics = state["best_score"], state["metrics"]

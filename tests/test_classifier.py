@@ -227,3 +227,65 @@ def test_images_are_counted_exactly_in_any_precision(
     assert probabilities.dtype == torch.float32
     right = (probabilities.argmax(dim=1) == labels).sum().item()
     assert measured["test/acc"] == pytest.approx(right / 10_000, abs=1e-7)
+
+
+class NeverClears(MLPClassifier):
+    """Adds each gradient to those of all steps before."""
+
+    def optimizer_zero_grad(self, *_: Any) -> None:
+        pass
+
+
+def test_gradients_that_are_not_cleared_spoil_the_training(data_dir: Path) -> None:
+    accuracies = []
+    for cls in (MLPClassifier, NeverClears):
+        torch.manual_seed(42)
+        trainer = lightning.Trainer(**QUIET, max_epochs=1)
+        trainer.fit(cls(), MNISTDataModule(str(data_dir)))
+        accuracies.append(trainer.callback_metrics["val/acc"].item())
+    cleared, never_cleared = accuracies
+    assert cleared == pytest.approx(0.9016, abs=0.005)
+    assert never_cleared < 0.2  # guessing is right once in ten times; 0.1014
+
+
+@pytest.fixture
+def batch(data_dir: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first of training, seed 42."""
+    data = MNISTDataModule(str(data_dir))
+    data.setup("fit")
+    images, labels = next(iter(data.train_dataloader()))
+    return normalise(images), labels
+
+
+def test_backpropagation_computes_the_slope_of_the_loss(batch: Any) -> None:
+    """Each gradient, in float64, is what the loss does when that one weight moves a little."""
+    torch.manual_seed(0)
+    model = MLPClassifier([4, 4]).double()
+    batch = batch[0].double(), batch[1]
+    model.training_step(batch, 0).backward()
+    move, slopes, gradients = 1e-6, [], []
+    with torch.no_grad():
+        for weights in model.parameters():
+            gradients += weights.grad.flatten().tolist()
+            for weight in weights.view(-1):
+                weight += move
+                above = model.training_step(batch, 0).item()
+                weight -= 2 * move
+                slopes.append((above - model.training_step(batch, 0).item()) / (2 * move))
+                weight += move
+    assert len(gradients) == 3_210
+    assert max(map(abs, gradients)) > 0.1
+    assert slopes == pytest.approx(gradients, rel=0, abs=1e-8)
+
+
+def test_a_step_against_the_gradient_lowers_the_loss_and_one_along_it_raises_it(batch: Any) -> None:
+    losses = []
+    for maximize in (False, True):
+        torch.manual_seed(42)
+        model = MLPClassifier()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, maximize=maximize)
+        before = model.training_step(batch, 0)
+        before.backward()
+        optimizer.step()
+        losses += [before.item(), model.training_step(batch, 0).item()]
+    assert losses == pytest.approx([2.3530, 2.3451, 2.3530, 2.3610], abs=1e-4)

@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from conftest import QUIET, SHORT, Outcome
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -135,12 +137,12 @@ def test_a_sheet_shows_the_pixels_that_the_network_got() -> None:
     assert torch.equal(corner.view(84, 84)[1::3, 1::3], images[11])
 
 
-def drawn(folder: Path, model: Any, **settings: Any) -> EventAccumulator:
+def drawn(folder: Path, model: Any, *callbacks: Any, **settings: Any) -> EventAccumulator:
     """Train for some steps, and return what TensorBoard has."""
     config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
     figures = Figures("", {**config, "trainer": {"max_epochs": 1, "precision": None}})
     settings = {**QUIET, "limit_val_batches": 1, "logger": TensorBoardLogger(folder), **settings}
-    trainer = Trainer(**settings, callbacks=[figures])
+    trainer = Trainer(**settings, callbacks=[*callbacks, figures])
     trainer.fit(model, MNISTDataModule(str(folder / "data")))
     return events(Path(trainer.log_dir))
 
@@ -182,6 +184,15 @@ class Untraceable(torch.nn.Flatten):
         if torch.jit.is_tracing():
             raise RuntimeError("cannot be traced")
         return super().forward(images)
+
+
+def test_pictures_show_averaged_weights_where_these_are_evaluated(workplace: Path) -> None:
+    model = MLPClassifier([8], optimizer=partial(torch.optim.SGD, lr=0.3))
+    settings: Any = {"max_steps": 9, "val_check_interval": 9, "limit_val_batches": 1.0}
+    board = drawn(workplace, model, EMAWeightAveraging(decay=0.9), **settings)
+    (image,) = board.Images("images/confusion")
+    picture = Image.open(io.BytesIO(image.encoded_image_string))
+    assert picture.tobytes() == confusion(model.matrix).tobytes()  # that val/acc is from
 
 
 class Convolutions(MLPClassifier):

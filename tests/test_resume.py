@@ -34,6 +34,10 @@ PLATEAU = [
     ),
     *("--model.lr_scheduler.patience=0", "--model.lr_scheduler.threshold=0.5"),
 ]
+AVERAGES = [
+    *("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.9"),
+    "--trainer.callbacks.update_every_n_steps=3",
+]
 KINDS = {
     "momentum": [*MOMENTUM, "--figures=true"],
     "dropout": ["--model.dropout=0.3"],
@@ -55,6 +59,10 @@ KINDS = {
         *("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"),
         *("--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=10"),
     ],
+    "augmentation and averages": [
+        *(f"--data.augmentation.{name}" for name in ("rotation=15", "shear=0.1", "elastic=36")),
+        *AVERAGES,
+    ],
     "sanity check": ["--trainer.num_sanity_val_steps=1"],
 }
 
@@ -72,7 +80,7 @@ def state(run: str | Path) -> dict[str, Any]:
     return {
         name: last[name]
         for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-    }
+    } | {name: last.get(name) for name in ("current_model_state", "averaging_state")}
 
 
 def curves(run: str | Path) -> dict[str, list[tuple[int, float]]]:
@@ -213,10 +221,18 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: CLI, kill: Any) -> None:
     assert cli("fit", "--ckpt_path=last").code == 0
 
 
+def test_a_run_that_ended_in_averaged_weights_cannot_be_prolonged(cli: CLI) -> None:
+    assert cli("fit", *SMALL, *AVERAGES).code == 0
+    line = refused(cli("fit", "--ckpt_path=last", "--trainer.max_epochs=4"))
+    text = "a run that ended in averaged weights cannot be prolonged to 4"
+    assert line == f"--trainer.max_epochs: {text}"
+
+
 FIXED = [
     *("--model.hidden_sizes=[32]", "--model.dropout=0.1", "--model.optimizer.lr=0.1"),
     *("--model.optimizer=Adam", "--model.activation=tanh", "--model.lr_scheduler=null"),
     *("--data.batch_size=32", "--data.val_size=1000", "--seed_everything=1"),
+    "--data.augmentation.rotation=15",
     *("--trainer.precision=bf16-mixed", "--trainer.accumulate_grad_batches=2"),
     *("--trainer.gradient_clip_val=1", "--trainer.limit_train_batches=3"),
     *("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/loss", "--config=a.yaml"),
