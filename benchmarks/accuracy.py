@@ -6,12 +6,12 @@ Without a config, the defaults of `fit` are measured. For each, one line: mean a
 deviation of the accuracy on the 10,000 test images, median seconds of training (validation
 included, start-up not), parameters, device and versions. `--write` puts it into the header of the
 config and the table of the README. `--check` measures the seeds of the headers again, and says
-which headers no longer hold: those that lie further off than three standard errors of the
+which headers no longer hold: those that lie further off than four standard errors of the
 difference, and those that the README does not repeat. On the machine that wrote them, the accuracy
 comes out the same to the last digit.
 
 Whatever stops it, the same command goes on where it was, also amid a training. The runs are in
-lightning_logs/accuracy until the next command after one that was finished.
+lightning_logs/accuracy until the command after the one that is done with them.
 """
 
 import argparse
@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 RUNS = ROOT / "lightning_logs" / "accuracy"
 DEFAULTS = "the tutorial's network, 5,000 of the training images kept for validation"
+LEAST = 0.0005  # standard deviation of the accuracy
 ACCURACY = re.compile(r"(0\.\d{4})(?: ± (0\.\d{4}))? \((\d+) seeds?\)")
 
 
@@ -60,8 +61,8 @@ def device() -> str:
     return torch.cuda.get_device_name() if kind.type == "cuda" else kind.type
 
 
-def measure(config: Path | None, seed: int, kind: str) -> tuple[float, float, int]:
-    """Return test accuracy, seconds of training and parameters; go on where it was stopped."""
+def measure(config: Path | None, seed: int, kind: str) -> tuple[Path, float, float, int]:
+    """Return folder, test accuracy, seconds of training, parameters; go on where it was stopped."""
     code = [torch.__version__, lightning.__version__, kind, str(seed)]
     code += [file.read_text() for file in sorted(Path(mlp_lightning.__file__).parent.glob("*.py"))]
     if config:
@@ -74,8 +75,7 @@ def measure(config: Path | None, seed: int, kind: str) -> tuple[float, float, in
     with contextlib.redirect_stdout(io.StringIO()):
         if not (run / "test.json").exists():
             if run.exists():
-                with contextlib.suppress(SystemExit):  # it is finished
-                    fit(["--ckpt_path=last", *words])
+                fit(["--ckpt_path=last", *words])
             else:
                 timing = ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step"]
                 start = [f"--config={config}"] if config else []
@@ -86,16 +86,16 @@ def measure(config: Path | None, seed: int, kind: str) -> tuple[float, float, in
     parameters = sum(weights.numel() for weights in last["state_dict"].values())
     accuracy = json.loads((run / "test.json").read_text())["test/acc"]
     print(f"{root.name}: {accuracy:.4f}", file=sys.stderr)
-    return accuracy, timer["time_elapsed"]["train"], parameters
+    return root, accuracy, timer["time_elapsed"]["train"], parameters
 
 
 def fit(words: list[str]) -> None:
+    """Train to the end, or leave the program."""
     try:
         CLI(["fit", *words])
     except SystemExit as error:
-        if error.code:
+        if error.code:  # not if the run is finished already
             sys.exit(f"stopped; the same command goes on: {' '.join(sys.orig_argv)}")
-        raise
 
 
 def place(config: Path | None) -> tuple[str, str]:
@@ -104,6 +104,12 @@ def place(config: Path | None) -> tuple[str, str]:
         return "the defaults", DEFAULTS
     link = f"[{config.stem}](configs/{config.name})"
     return link, config.read_text().split("\n", maxsplit=1)[0].removeprefix("# ")
+
+
+def row(config: Path | None) -> str:
+    """Return a config's row in the README; without one, nothing."""
+    start = f"| {place(config)[0]} |"
+    return next((text for text in README.read_text().splitlines() if text.startswith(start)), "")
 
 
 def stated(text: str) -> Result | None:
@@ -120,23 +126,22 @@ def write(config: Path | None, result: Result, line: str) -> None:
         config.write_text("".join([question, f"{line}\n", *rest]))
     name, question = place(config)
     cells = name, str(result), f"{result.seconds:,.1f} s", f"{result.parameters:,}", question
-    row, lines = f"| {' | '.join(cells)} |", README.read_text().splitlines()
-    rows = [number for number, text in enumerate(lines) if text.startswith(f"| {name} |")]
-    if not rows:  # then after the others
-        rows = [max(n for n, text in enumerate(lines) if "](configs/" in text and text[0] == "|")]
-        lines.insert(rows[0] + 1, row)
-    else:
-        lines[rows[0]] = row
+    lines, old = README.read_text().splitlines(), row(config)
+    if old:
+        lines[lines.index(old)] = f"| {' | '.join(cells)} |"
+    else:  # after the others
+        rows = [number for number, text in enumerate(lines) if re.match(r"\| .*\(configs/", text)]
+        lines.insert(rows[-1] + 1, f"| {' | '.join(cells)} |")
     README.write_text("\n".join(lines) + "\n")
 
 
 def holds(config: Path | None, result: Result, old: Result | None) -> bool:
     """Tell whether a config's header, or without one the README, still states what is measured."""
-    name, _ = place(config)
-    (row,) = (text for text in README.read_text().splitlines() if text.startswith(f"| {name} |"))
-    error = ((result.spread**2 + (old.spread if old else 0) ** 2) / result.seeds) ** 0.5
-    same = old is not None and abs(result.mean - old.mean) <= 3 * error + 0.5e-4
-    return same and stated(row) == old and f"| {result.parameters:,} |" in row
+    if old is None or stated(row(config)) != old:
+        return False
+    # of few seeds, the spread may be small by chance
+    error = ((max(result.spread, LEAST) ** 2 + max(old.spread, LEAST) ** 2) / old.seeds) ** 0.5
+    return abs(result.mean - old.mean) <= 4 * error and f"| {result.parameters:,} |" in row(config)
 
 
 def main() -> None:
@@ -148,17 +153,17 @@ def main() -> None:
     either.add_argument("--check", action="store_true", help="whether these still hold")
     options = parser.parse_args()
     sys.argv = sys.argv[:1]  # LightningCLI warns if it is given words and so was Python
-    if (RUNS / "finished").exists():
-        shutil.rmtree(RUNS)
+    for finished in RUNS.glob("*/finished"):
+        shutil.rmtree(finished.parent)
     versions = f"torch {torch.__version__}, lightning {lightning.__version__}"
     print(f"{versions}, Python {platform.python_version()}, {platform.platform()}")
-    wrong = 0
+    wrong, roots = 0, list[Path]()
     for config in options.configs or [None]:
-        name, _ = place(config)
-        old = stated((config or README).read_text().split(f"| {name} |")[-1])
+        old = stated(config.read_text() if config else row(config))
         seeds = old.seeds if old and options.check else options.seeds
         results = [measure(config, seed, str(options.check)) for seed in range(seeds)]
-        accuracies, seconds, parameters = zip(*results, strict=True)
+        folders, accuracies, seconds, parameters = zip(*results, strict=True)
+        roots += folders
         spread = statistics.stdev(accuracies) if seeds > 1 else 0.0
         middle = statistics.median(seconds)
         result = Result(statistics.mean(accuracies), spread, seeds, middle, parameters[0])
@@ -170,7 +175,8 @@ def main() -> None:
         if options.check and not holds(config, result, old):
             wrong += 1
             print(f"no longer holds: it says {old}")
-    (RUNS / "finished").touch()
+    for root in roots:
+        (root / "finished").touch()
     print(f"{wrong} no longer hold" if options.check else f"The runs are in {RUNS}")
     sys.exit(wrong > 0)
 

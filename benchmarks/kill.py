@@ -3,8 +3,8 @@
     python benchmarks/kill.py 20
 
 The kills are drawn with a seed: in turn of the defaults, configs/fast.yaml, a network with dropout
-under gradient accumulation, and one with distorted images and averaged weights; at any moment after
-the first step, or aimed at a validation, at an epoch's end, or at a half-written checkpoint. A
+under gradient accumulation, and configs/record.yaml with a smaller network; at any moment after the
+first step, or aimed at a validation, at an epoch's end, or at a half-written checkpoint. A
 checkpoint is written every 100 steps. For each kill, one line: where it struck, how many steps had
 to be repeated, and whether the weights, the optimizer's state and every point of the curves are
 equal, bit for bit.
@@ -31,16 +31,13 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 EVERY = 100
-AUGMENTATION = {"rotation": 12, "scale": 0.15, "shear": 0.15, "shift": 1.5, "elastic": 45}
+CONFIG = Path(__file__).parents[1] / "configs"
+SMALLER = ["--model.hidden_sizes=[128, 64]"]
 CONFIGS = {
     "defaults": [],
-    "fast": [f"--config={Path(__file__).parents[1] / 'configs' / 'fast.yaml'}"],
+    "fast": [f"--config={CONFIG / 'fast.yaml'}"],
     "dropout and accumulation": ["--model.dropout=0.2", "--trainer.accumulate_grad_batches=3"],
-    "augmentation and averages": [
-        *(f"--data.augmentation.{name}={value}" for name, value in AUGMENTATION.items()),
-        *("--trainer.callbacks+=EMAWeightAveraging", "--trainer.callbacks.decay=0.99"),
-        "--trainer.callbacks.update_every_n_steps=4",
-    ],
+    "record": [f"--config={CONFIG / 'record.yaml'}", "--data.val_size=5000", *SMALLER],
 }
 PLACES = ["any moment", "validation", "any moment", "epoch's end", "half a checkpoint"]
 

@@ -15,13 +15,13 @@ MOST = {"rotation": 180.0, "scale": 0.9, "shear": 10.0, "shift": 28.0, "elastic"
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Distort each training image anew in each epoch; all 0: not at all.
+    """Distort each training image anew in each epoch; not at all if all but smoothing are 0.
 
     After Simard et al. 2003 (Best practices for convolutional neural networks applied to visual
     document analysis) and Cireşan et al. 2010 (https://arxiv.org/abs/1003.0358).
 
     Args:
-        rotation: Degrees; this and the next are drawn uniformly from minus to plus the setting.
+        rotation: Degrees. The angle and the next three are drawn from minus to plus the setting.
         scale: Fraction by which the width grows, and another by which the height does.
         shear: Pixels that a row moves sideways per row above the middle.
         shift: Pixels across, and others down.
@@ -30,19 +30,19 @@ class Augmentation:
         smoothing: Standard deviation, in pixels, of the Gaussian that smooths the moves.
     """
 
-    rotation: float = 0
-    scale: float = 0
-    shear: float = 0
-    shift: float = 0
-    elastic: float = 0
-    smoothing: float = 6
+    rotation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    shift: float = 0.0
+    elastic: float = 0.0
+    smoothing: float = 6.0
 
     def __post_init__(self) -> None:
         for name, most in MOST.items():
             if not 0 <= (value := getattr(self, name)) <= most:
                 raise ValueError(f"{name}: must be from 0 to {most:g}, got {value}")
-        if not 0.1 <= self.smoothing <= 1e3:
-            raise ValueError(f"smoothing: must be from 0.1 to 1000, got {self.smoothing}")
+        if not 0.5 <= self.smoothing <= 1e3:
+            raise ValueError(f"smoothing: must be from 0.5 to 1000, got {self.smoothing}")
 
     def __bool__(self) -> bool:
         return any(asdict(self)[name] for name in MOST)
@@ -50,9 +50,10 @@ class Augmentation:
     def __call__(
         self, images: Tensor, seed: tuple[int, ...], count: int, share: slice = slice(None)
     ) -> Tensor:
-        """Distort images, uint8, (batch, 28, 28), where they are; what leaves the frame is lost.
+        """Return distorted copies of images, uint8, (batch, 28, 28), on their device.
 
         They are the `share` of a batch of `count` images, for all of which is drawn by this seed.
+        What leaves the frame is lost.
         """
         entropy = numpy.random.SeedSequence(seed).generate_state(1, numpy.uint64)
         generator = torch.Generator(images.device).manual_seed(int(entropy[0]))
@@ -64,7 +65,7 @@ class Augmentation:
         wide, high = 1 / (1 + wider * self.scale), 1 / (1 + higher * self.scale)
         across, down = (move * (self.shift / HALF) for move in shift)
         sin, cos = angle.sin(), angle.cos()
-        # from a pixel to the place that it is taken from: turned, sheared, scaled, shifted
+        # from a pixel to the place that it is taken from: sheared, turned, scaled, shifted
         rows = (
             (wide * cos, wide * (slant * cos - sin), across),
             (high * sin, high * (slant * sin + cos), down),

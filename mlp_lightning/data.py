@@ -141,7 +141,7 @@ class MNISTDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Any]:
         images, *labels = batch
         trainer: Any = self.trainer
-        if self.augmentation and trainer.training:
+        if self.augmentation and trainer and trainer.training:
             loader = trainer.train_dataloader
             epoch, number = loader.position()  # of this batch: Lightning has not counted it yet
             count = min(loader.batch_size, len(loader.rows) - number * loader.batch_size)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.utils.tensorboard import summary
 
+from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import MEAN, STD
 
@@ -88,6 +89,8 @@ class Figures(Callback):
         settings = {"seed": config["seed_everything"], **config["model"], **config["data"]}
         settings |= {key: config["trainer"][key] for key in ("max_epochs", "precision")}
         del settings["data_dir"], settings["images"]
+        if not Augmentation(**settings.get("augmentation", {})):
+            settings["augmentation"] = "none"
         self.text, self.settings = text, settings
         for key, value in settings.items():
             if not isinstance(value, (int, float, str)):

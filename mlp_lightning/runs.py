@@ -72,7 +72,7 @@ def is_finished(before: dict[str, Any], now: dict[str, Any], last: dict[str, Any
     """Tell whether a run has reached its end, going by its last checkpoint and the settings now.
 
     Raises MisconfigurationException if these differ from those before in more than limits, devices,
-    logging and paths, or ask for more of a run whose schedule has a length of its own.
+    logging and paths, or ask for more of a run whose schedule or averaged weights came to an end.
     """
     for key in before | now:
         if not FREE.match(key) and now.get(key) != before.get(key):
@@ -82,16 +82,16 @@ def is_finished(before: dict[str, Any], now: dict[str, Any], last: dict[str, Any
         return False
     endless = {None: inf, -1: inf}
     limits = {key: [endless.get(x[key], x[key]) for x in (before, now)] for key in LIMITS}
-    more = [key for key, (old, new) in limits.items() if new > old]
     finished = last["callbacks"]["Checkpoints"]["finished"]
+    later = finished and now["trainer.max_time"] != before["trainer.max_time"]
     averaged = finished and "averaging_state" in last  # the weights before are gone
+    more = [k for k, (a, b) in limits.items() if b > a] + ["trainer.max_time"] * averaged * later
     if more and (averaged or any("total_steps" in schedule for schedule in last["lr_schedulers"])):
         kind = "that ended in averaged weights" if averaged else "of one cycle ends with it, and"
         text = f"a run {kind} cannot be prolonged to {now[more[0]]}"
         raise MisconfigurationException(f"--{more[0]}: {text}")
-    if finished:
-        return not more and bool(now["trainer.max_time"] == before["trainer.max_time"])
-    return any(last[count] >= limits[key][1] for key, count in LIMITS.items())
+    done = any(last[count] >= limits[key][1] for key, count in LIMITS.items())
+    return not (more or later) if finished else done
 
 
 class Checkpoints(Checkpoint):

@@ -19,6 +19,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
+from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import normalise
 
@@ -146,7 +147,8 @@ def test_checkpoints_of_a_plain_trainer_load_again(data_dir: Path, tmp_path: Pat
     settings = {"hidden_sizes": [16, 8], "activation": "tanh", "dropout": 0.1}
     assert checkpoint["hyper_parameters"] == settings
     settings = {"data_dir": str(data_dir), "batch_size": 100, "val_size": 5_000}
-    assert checkpoint["datamodule_hyper_parameters"] == settings
+    held = checkpoint["datamodule_hyper_parameters"]
+    assert held == {**settings, "augmentation": vars(Augmentation())}
     again = MLPClassifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     images = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
     assert torch.equal(again.probabilities(images), model.probabilities(images))

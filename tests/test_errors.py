@@ -68,7 +68,7 @@ SETTINGS: dict[str, dict[Any, str]] = {
     "data.augmentation.shear": {"11": "must be from 0 to 10, got 11.0"},
     "data.augmentation.shift": {"29": "must be from 0 to 28, got 29.0"},
     "data.augmentation.elastic": {"1001": "must be from 0 to 1000, got 1001.0"},
-    "data.augmentation.smoothing": {"0": "must be from 0.1 to 1000, got 0.0"},
+    "data.augmentation.smoothing": {"0": "must be from 0.5 to 1000, got 0.0"},
     "checkpoint.every_n_train_steps": {"-1": "must be at least 0, got -1", "x": "got value: x"},
     "seed_everything": {"-1": "-1", "4294967296": "4294967296", "abc": "abc"},
     "trainer.max_epochs": {"x": "x", "-7": "-7"},

@@ -72,9 +72,10 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     assert settings["optimizer"].string_value == "SGD, lr: 0.02"
     assert settings["batch_size"].number_value == 64
     assert set(settings) == {
-        *("activation", "batch_size", "dropout", "hidden_sizes", "lr_scheduler", "max_epochs"),
-        *("optimizer", "precision", "seed", "val_size"),
+        *("activation", "augmentation", "batch_size", "dropout", "hidden_sizes", "lr_scheduler"),
+        *("max_epochs", "optimizer", "precision", "seed", "val_size"),
     }
+    assert settings["augmentation"].string_value == "none"
 
     tested = cli("test")
     assert {path.name for path in RUN.glob("*.png")} == {

@@ -43,7 +43,7 @@ KINDS = {
     "dropout": ["--model.dropout=0.3"],
     "one cycle": [*MOMENTUM, *ONE_CYCLE],
     "plateau": [*MOMENTUM, *PLATEAU],
-    "accumulation": ["--trainer.accumulate_grad_batches=3"],
+    "accumulation": ["--trainer.accumulate_grad_batches=3", "--data.augmentation.rotation=15"],
     "validation amid epochs": ["--trainer.val_check_interval=7"],
     "validation by steps": [
         *("--trainer.val_check_interval=13", "--trainer.check_val_every_n_epoch=null"),
@@ -223,9 +223,10 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: CLI, kill: Any) -> None:
 
 def test_a_run_that_ended_in_averaged_weights_cannot_be_prolonged(cli: CLI) -> None:
     assert cli("fit", *SMALL, *AVERAGES).code == 0
-    line = refused(cli("fit", "--ckpt_path=last", "--trainer.max_epochs=4"))
-    text = "a run that ended in averaged weights cannot be prolonged to 4"
-    assert line == f"--trainer.max_epochs: {text}"
+    for option, value in (("max_epochs", "4"), ("max_time", "00:01:00:00")):
+        line = refused(cli("fit", "--ckpt_path=last", f"--trainer.{option}={value}"))
+        text = "a run that ended in averaged weights cannot be prolonged to"
+        assert line == f"--trainer.{option}: {text} {value}"
 
 
 FIXED = [
