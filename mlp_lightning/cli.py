@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -112,8 +113,12 @@ class CLI(LightningCLI):
         self.config[command].ckpt_path = str(self.path) if command == "export" else None
 
     def before_instantiate_classes(self) -> None:
-        for group in ("model", "data", "checkpoint"):
-            for key, value in vars(self._get(self.config, group)).items():
+        for group in ("model", "data", "data.augmentation", "checkpoint"):
+            settings = self._get(self.config, group)
+            if not isinstance(settings, Namespace):
+                text = f"{group.split('.')[-1]}: must name its settings, got {settings}"
+                raise MisconfigurationException(text)
+            for key, value in vars(settings).items():
                 if value is None and key != "lr_scheduler":  # as YAML may say of any option
                     raise MisconfigurationException(f"{key}: must have a value, got null")
         trainer = self._get(self.config, "trainer")
