@@ -458,7 +458,7 @@ def test_a_signal_amid_validation_lets_it_end(cli: CLI, monkeypatch: pytest.Monk
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
 def test_ctrl_c_while_it_starts(workplace: Path) -> None:
-    process = start()
+    process = start("--trainer.max_epochs=1000")  # else a fast machine is done with it
     time.sleep(2)  # Python itself is up by then
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
