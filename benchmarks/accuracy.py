@@ -55,34 +55,50 @@ class Result(NamedTuple):
 
 def device() -> str:
     """Name what Lightning trains on if it is not told."""
-    kind = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kind = (
+        torch.accelerator.current_accelerator()
+        if torch.accelerator.is_available()
+        else None
+    )
     if kind is None:
         return f"{torch.get_num_threads()} CPU cores"
     return torch.cuda.get_device_name() if kind.type == "cuda" else kind.type
 
 
-def measure(config: Path | None, seed: int, kind: str) -> tuple[Path, float, float, int]:
+def measure(
+    config: Path | None, seed: int, kind: str
+) -> tuple[Path, float, float, int]:
     """Return folder, test accuracy, seconds of training, parameters; go on where it was stopped."""
     code = [torch.__version__, lightning.__version__, kind, str(seed)]
-    code += [file.read_text() for file in sorted(Path(mlp_lightning.__file__).parent.glob("*.py"))]
+    code += [
+        file.read_text()
+        for file in sorted(Path(mlp_lightning.__file__).parent.glob("*.py"))
+    ]
     if config:
         code += [line for line in config.read_text().splitlines() if line[:1] != "#"]
     digest = hashlib.md5("\n".join(code).encode()).hexdigest()[:8]
     root = RUNS / f"{config.stem if config else 'defaults'}-{seed}-{digest}"
     run = root / "lightning_logs" / "version_0"
-    quiet = [f"--trainer.enable_{part}=false" for part in ("progress_bar", "model_summary")]
+    quiet = [
+        f"--trainer.enable_{part}=false" for part in ("progress_bar", "model_summary")
+    ]
     words = [*quiet, f"--trainer.default_root_dir={root}"]
     with contextlib.redirect_stdout(io.StringIO()):
         if not (run / "test.json").exists():
             if run.exists():
                 fit(["--ckpt_path=last", *words])
             else:
-                timing = ["--trainer.callbacks+=Timer", "--trainer.callbacks.interval=step"]
+                timing = [
+                    "--trainer.callbacks+=Timer",
+                    "--trainer.callbacks.interval=step",
+                ]
                 start = [f"--config={config}"] if config else []
                 fit([*start, f"--seed_everything={seed}", *timing, *words])
             CLI(["test", *words])
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-    (timer,) = (state for name, state in last["callbacks"].items() if name.startswith("Timer"))
+    (timer,) = (
+        state for name, state in last["callbacks"].items() if name.startswith("Timer")
+    )
     parameters = sum(weights.numel() for weights in last["state_dict"].values())
     accuracy = json.loads((run / "test.json").read_text())["test/acc"]
     print(f"{root.name}: {accuracy:.4f}", file=sys.stderr)
@@ -109,13 +125,17 @@ def place(config: Path | None) -> tuple[str, str]:
 def row(config: Path | None) -> str:
     """Return a config's row in the README; without one, nothing."""
     start = f"| {place(config)[0]} |"
-    return next((text for text in README.read_text().splitlines() if text.startswith(start)), "")
+    return next(
+        (text for text in README.read_text().splitlines() if text.startswith(start)), ""
+    )
 
 
 def stated(text: str) -> Result | None:
     """Return the accuracy that a line states."""
     found = ACCURACY.search(text)
-    return Result(float(found[1]), float(found[2] or 0), int(found[3])) if found else None
+    return (
+        Result(float(found[1]), float(found[2] or 0), int(found[3])) if found else None
+    )
 
 
 def write(config: Path | None, result: Result, line: str) -> None:
@@ -125,12 +145,22 @@ def write(config: Path | None, result: Result, line: str) -> None:
         rest = rest[rest[0].startswith("# test/acc") :]
         config.write_text("".join([question, f"{line}\n", *rest]))
     name, question = place(config)
-    cells = name, str(result), f"{result.seconds:,.1f} s", f"{result.parameters:,}", question
+    cells = (
+        name,
+        str(result),
+        f"{result.seconds:,.1f} s",
+        f"{result.parameters:,}",
+        question,
+    )
     lines, old = README.read_text().splitlines(), row(config)
     if old:
         lines[lines.index(old)] = f"| {' | '.join(cells)} |"
     else:  # after the others
-        rows = [number for number, text in enumerate(lines) if re.match(r"\| .*\(configs/", text)]
+        rows = [
+            number
+            for number, text in enumerate(lines)
+            if re.match(r"\| .*\(configs/", text)
+        ]
         lines.insert(rows[-1] + 1, f"| {' | '.join(cells)} |")
     README.write_text("\n".join(lines) + "\n")
 
@@ -140,16 +170,26 @@ def holds(config: Path | None, result: Result, old: Result | None) -> bool:
     if old is None or stated(row(config)) != old:
         return False
     # of few seeds, the spread may be small by chance
-    error = ((max(result.spread, LEAST) ** 2 + max(old.spread, LEAST) ** 2) / old.seeds) ** 0.5
-    return abs(result.mean - old.mean) <= 4 * error and f"| {result.parameters:,} |" in row(config)
+    error = (
+        (max(result.spread, LEAST) ** 2 + max(old.spread, LEAST) ** 2) / old.seeds
+    ) ** 0.5
+    return abs(
+        result.mean - old.mean
+    ) <= 4 * error and f"| {result.parameters:,} |" in row(config)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("configs", nargs="*", type=Path, metavar="CONFIG", help="none: defaults")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="0 to N-1 (default: 5)")
+    parser.add_argument(
+        "configs", nargs="*", type=Path, metavar="CONFIG", help="none: defaults"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="0 to N-1 (default: 5)"
+    )
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--write", action="store_true", help="into the config and the README")
+    either.add_argument(
+        "--write", action="store_true", help="into the config and the README"
+    )
     either.add_argument("--check", action="store_true", help="whether these still hold")
     options = parser.parse_args()
     sys.argv = sys.argv[:1]  # LightningCLI warns if it is given words and so was Python
@@ -166,7 +206,9 @@ def main() -> None:
         roots += folders
         spread = statistics.stdev(accuracies) if seeds > 1 else 0.0
         middle = statistics.median(seconds)
-        result = Result(statistics.mean(accuracies), spread, seeds, middle, parameters[0])
+        result = Result(
+            statistics.mean(accuracies), spread, seeds, middle, parameters[0]
+        )
         time = f"{middle:,.1f} s of training on {device()}, {result.parameters:,} parameters"
         line = f"# test/acc {result}, {time}, torch {torch.__version__}"
         print(config or "the defaults", line, sep="\n", flush=True)

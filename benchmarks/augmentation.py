@@ -53,8 +53,13 @@ def main() -> None:
         from kornia.augmentation import RandomAffine, RandomElasticTransform
 
         affine = RandomAffine(**settings, shear=degrees, p=1.0)
-        elastic = RandomElasticTransform((37, 37), (6.0, 6.0), (45 / 14, 45 / 14), p=1.0)
-        ways["kornia"] = (lambda images, _: elastic(affine(images.unsqueeze(1) / 255)), len(digits))
+        elastic = RandomElasticTransform(
+            (37, 37), (6.0, 6.0), (45 / 14, 45 / 14), p=1.0
+        )
+        ways["kornia"] = (
+            lambda images, _: elastic(affine(images.unsqueeze(1) / 255)),
+            len(digits),
+        )
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(options.rounds):
         for name, (distort, count) in ways.items():
@@ -66,7 +71,9 @@ def main() -> None:
     print(f"{torch.get_num_threads()} CPU cores, {options.rounds} rounds")
     for name, seconds in times.items():
         spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(f"{name}: {statistics.median(seconds):.2f} s ({spread}) for 60,000 images")
+        print(
+            f"{name}: {statistics.median(seconds):.2f} s ({spread}) for 60,000 images"
+        )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ SMALLER = ["--model.hidden_sizes=[128, 64]"]
 CONFIGS = {
     "defaults": [],
     "fast": [f"--config={CONFIG / 'fast.yaml'}"],
-    "dropout and accumulation": ["--model.dropout=0.2", "--trainer.accumulate_grad_batches=3"],
+    "dropout and accumulation": [
+        "--model.dropout=0.2",
+        "--trainer.accumulate_grad_batches=3",
+    ],
     "record": [f"--config={CONFIG / 'record.yaml'}", "--data.val_size=5000", *SMALLER],
 }
 PLACES = ["any moment", "validation", "any moment", "epoch's end", "half a checkpoint"]
@@ -92,10 +95,18 @@ def child(place: str, step: int, words: list[str]) -> None:
 
 def fit(root: Path, *words: str, kill: tuple[str, int] | None = None) -> str:
     """Run `fit`, be it to its end or to a kill, and return what it writes."""
-    quiet = [f"--trainer.enable_{part}=false" for part in ("progress_bar", "model_summary")]
+    quiet = [
+        f"--trainer.enable_{part}=false" for part in ("progress_bar", "model_summary")
+    ]
     words = ("fit", *words, f"--trainer.default_root_dir={root}", *quiet)
-    start = ["-m", "mlp_lightning"] if kill is None else [__file__, "--child", *map(str, kill)]
-    done = subprocess.run([sys.executable, *start, *words], capture_output=True, text=True)
+    start = (
+        ["-m", "mlp_lightning"]
+        if kill is None
+        else [__file__, "--child", *map(str, kill)]
+    )
+    done = subprocess.run(
+        [sys.executable, *start, *words], capture_output=True, text=True
+    )
     if done.returncode != (0 if kill is None else -signal.SIGKILL):
         sys.exit(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout + done.stderr
@@ -114,7 +125,9 @@ def end_of(root: Path) -> dict[str, Any]:
     (run,) = root.glob("lightning_logs/version_*")
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    parts = {name: last[name] for name in ("state_dict", "optimizer_states", "lr_schedulers")}
+    parts = {
+        name: last[name] for name in ("state_dict", "optimizer_states", "lr_schedulers")
+    }
     averages = ("current_model_state", "averaging_state")
     parts |= {name: last[name] for name in averages if name in last}
     counts = {name: last[name] for name in ("epoch", "global_step", "callbacks")}
@@ -139,34 +152,49 @@ def main() -> None:
     same = 0
     with TemporaryDirectory() as folder:
         expected = {}
-        epochs, often = "--trainer.max_epochs=2", f"--checkpoint.every_n_train_steps={EVERY}"
+        epochs, often = (
+            "--trainer.max_epochs=2",
+            f"--checkpoint.every_n_train_steps={EVERY}",
+        )
         for name, words in CONFIGS.items():
             root = Path(folder, f"never killed, {name}")
             fit(root, *words, epochs, often)
             expected[name] = end_of(root)
         for kill, name, place in zip(
-            range(options.kills), itertools.cycle(CONFIGS), itertools.cycle(PLACES), strict=False
+            range(options.kills),
+            itertools.cycle(CONFIGS),
+            itertools.cycle(PLACES),
+            strict=False,
         ):
             root = Path(folder, f"kill {kill}")
             steps = int(expected[name][".global_step"])
             at = draw.randrange(1, steps // 2 if place == "epoch's end" else steps - 1)
             died, repeated = [], []
             for again in range(draw.choice([1, 1, 2])):  # some are killed once more
-                start = ["--ckpt_path=last"] if again else [*CONFIGS[name], epochs, often]
+                start = (
+                    ["--ckpt_path=last"] if again else [*CONFIGS[name], epochs, often]
+                )
                 said = fit(root, *start, kill=("any moment" if again else place, at))
                 died += map(int, re.findall(r"killed at step (\d+)", said))
                 last = list(root.glob("lightning_logs/version_*/checkpoints/last.ckpt"))
-                held = torch.load(last[0], weights_only=True)["global_step"] if last else 0
+                held = (
+                    torch.load(last[0], weights_only=True)["global_step"] if last else 0
+                )
                 repeated.append(died[-1] - held)
                 if (at := died[-1] + draw.randrange(200)) >= steps - 1:
                     break
             fit(root, "--ckpt_path=last")
             found = end_of(root)
             differ = [
-                key for key in expected[name] | found if found.get(key) != expected[name].get(key)
+                key
+                for key in expected[name] | found
+                if found.get(key) != expected[name].get(key)
             ]
             same += not differ and max(repeated) <= EVERY
-            print(f"{kill + 1}: {name}, {place}: at step {died}, {repeated} repeated: ", end="")
+            print(
+                f"{kill + 1}: {name}, {place}: at step {died}, {repeated} repeated: ",
+                end="",
+            )
             print(f"differs in {differ[:5]}" if differ else "equal", flush=True)
     print(f"{same} of {options.kills} ended as if never killed")
     sys.exit(same != options.kills)

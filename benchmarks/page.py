@@ -73,11 +73,23 @@ def browser(width: int = 1280, height: int = 1400) -> Iterator[Chrome]:
     """Start Debian's chromium, or any other whose driver is there, without a window."""
     options = ChromeOptions()
     options.binary_location = next(filter(None, map(shutil.which, NAMES)))
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.set_capability(
+        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
+    )
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for word in (
-            *("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "hide-scrollbars"),
-            *("disable-background-networking", "disable-component-update", "disable-sync"),
+            *(
+                "headless=new",
+                "no-sandbox",
+                "disable-gpu",
+                "no-first-run",
+                "hide-scrollbars",
+            ),
+            *(
+                "disable-background-networking",
+                "disable-component-update",
+                "disable-sync",
+            ),
             *(f"window-size={width},{height}", f"user-data-dir={profile}"),
         ):
             options.add_argument(f"--{word}")
@@ -112,13 +124,21 @@ def drop(driver: Chrome, path: Path) -> Any:
 def complaints(driver: Chrome) -> list[str]:
     """Return what the page wrote on its console, and what it asked for besides itself."""
     said = [entry["message"] for entry in driver.get_log("browser")]
-    events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    events = [
+        json.loads(entry["message"])["message"]
+        for entry in driver.get_log("performance")
+    ]
     asked = [
         event["params"]["request"]["url"]
         for event in events
         if event["method"] == "Network.requestWillBeSent"
     ]
-    own = ("file:", "data:", "blob:", "chrome:")  # the last are the browser's, of its empty tab
+    own = (
+        "file:",
+        "data:",
+        "blob:",
+        "chrome:",
+    )  # the last are the browser's, of its empty tab
     return said + [url for url in asked if not url.startswith(own)]
 
 
@@ -129,15 +149,22 @@ def write(images: numpy.ndarray, count: int, folder: Path) -> list[tuple[int, Pa
         kind = KINDS[len(found) % len(KINDS)]
         path, picture = folder / f"{number}.png", draw(images[number], kind, random)
         if kind == "turned":
-            path = save(picture, kind, path, random)  # only a JPEG holds how to turn it back
+            path = save(
+                picture, kind, path, random
+            )  # only a JPEG holds how to turn it back
         else:
-            (picture.convert("L") if kind == "corner" else picture).save(path)  # or 6 MB
+            (picture.convert("L") if kind == "corner" else picture).save(
+                path
+            )  # or 6 MB
         found.append((int(number), path))
     return found
 
 
 def compare(
-    driver: Chrome, model: MLPClassifier, images: numpy.ndarray, pictures: list[tuple[int, Path]]
+    driver: Chrome,
+    model: MLPClassifier,
+    images: numpy.ndarray,
+    pictures: list[tuple[int, Path]],
 ) -> dict[str, list[Any]]:
     """Paint digits and drop pictures; return whether answers agree, and how far off they are.
 
@@ -145,7 +172,8 @@ def compare(
     probabilities for the page's own pixels.
     """
     found: dict[str, list[Any]] = {
-        name: [] for name in ("painted", "dropped", "painted off", "dropped off", "away")
+        name: []
+        for name in ("painted", "dropped", "painted off", "dropped off", "away")
     }
     for number, path in pictures:
         for way, (answer, picture) in (
@@ -163,37 +191,55 @@ def compare(
             seen = torch.tensor(answer["pixels"]).view(28, 28)
             ours, same = model.probabilities(torch.stack([digit, seen.byte()]))
             found[way][-1] = answer["digit"] == ours.argmax().item()
-            found[f"{way} off"].append(((seen - digit.int()).abs() > 2).float().mean().item())
-            found["away"].append((torch.tensor(answer["probabilities"]) - same).abs().max().item())
+            found[f"{way} off"].append(
+                ((seen - digit.int()).abs() > 2).float().mean().item()
+            )
+            found["away"].append(
+                (torch.tensor(answer["probabilities"]) - same).abs().max().item()
+            )
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--count", type=int, default=100, help="digits each way (default: 100)")
+    parser.add_argument(
+        "--count", type=int, default=100, help="digits each way (default: 100)"
+    )
     parser.add_argument("--screenshots", type=Path, metavar="DIR")
     options = parser.parse_args()
     data = MNISTDataModule()
     data.prepare_data()
     images = read_image_file(str(data.raw_dir / "t10k-images-idx3-ubyte")).numpy()
-    print("| run | KB | painted, same digit | pixels within 2 | dropped, same digit", end="")
-    print(" | pixels within 2 | probabilities off | forward, ms | picture to answer, ms", end="")
+    print(
+        "| run | KB | painted, same digit | pixels within 2 | dropped, same digit",
+        end="",
+    )
+    print(
+        " | pixels within 2 | probabilities off | forward, ms | picture to answer, ms",
+        end="",
+    )
     print(" | complaints |\n|---|---|---|---|---|---|---|---|---|---|")
     for run in map(Path, options.runs):
         with TemporaryDirectory() as folder, browser() as driver:
             page = Path(folder, "page.html")
             CLI(["export", f"--ckpt_path={run}", f"--output={page}"])
             driver.get(page.as_uri())
-            model = MLPClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt", "cpu")
+            model = MLPClassifier.load_from_checkpoint(
+                run / "checkpoints/best.ckpt", "cpu"
+            )
             pictures = write(images, options.count, Path(folder))
             found = compare(driver, model, images, pictures)
             times = driver.execute_script(TIMES)
             print(f"| {run.name} | {page.stat().st_size / 1000:.0f}", end="")
             for way in ("painted", "dropped"):
                 within = 1 - statistics.mean(found[f"{way} off"])
-                print(f" | {sum(found[way])} of {len(found[way])} | {within:.2%}", end="")
-            print(f" | {max(found['away']):.1e} | {times[0]:.2f} | {times[1]:.1f}", end="")
+                print(
+                    f" | {sum(found[way])} of {len(found[way])} | {within:.2%}", end=""
+                )
+            print(
+                f" | {max(found['away']):.1e} | {times[0]:.2f} | {times[1]:.1f}", end=""
+            )
             print(f" | {len(complaints(driver))} |")
             if options.screenshots:
                 shoot(driver, options.screenshots / run.name)
@@ -206,10 +252,13 @@ def shoot(driver: Chrome, path: Path) -> None:
         for theme in ("light", "dark"):
             size = {"width": width, "height": height, "deviceScaleFactor": 1}
             driver.execute_cdp_cmd(
-                "Emulation.setDeviceMetricsOverride", {**size, "mobile": name == "phone"}
+                "Emulation.setDeviceMetricsOverride",
+                {**size, "mobile": name == "phone"},
             )
             feature = {"name": "prefers-color-scheme", "value": theme}
-            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+            driver.execute_cdp_cmd(
+                "Emulation.setEmulatedMedia", {"features": [feature]}
+            )
             whole = {"captureBeyondViewport": True, "format": "png"}
             picture = driver.execute_cdp_cmd("Page.captureScreenshot", whole)["data"]
             Path(f"{path}-{name}-{theme}.png").write_bytes(base64.b64decode(picture))

@@ -35,7 +35,10 @@ def strokes(digit: numpy.ndarray, length: float, sharpness: float) -> numpy.ndar
     digit = numpy.pad(digit, 2)
     scale = length / (max(digit.shape) - 4)
     size = [round(side * scale) for side in reversed(digit.shape)]
-    large = numpy.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC)) / 255
+    large = (
+        numpy.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC))
+        / 255
+    )
     return numpy.clip((large - 0.5) * sharpness + 0.5, 0, 1)
 
 
@@ -67,7 +70,9 @@ def draw(digit: numpy.ndarray, kind: str, random: Generator) -> Image.Image:
     ink[place[0] :, place[1] :][: small.shape[0], : small.shape[1]] = small
     if kind == "transparent":
         colour = (
-            random.integers(0, 100, 3) if random.random() < 0.5 else random.integers(156, 256, 3)
+            random.integers(0, 100, 3)
+            if random.random() < 0.5
+            else random.integers(156, 256, 3)
         )
         layers = [numpy.full(page, channel) for channel in colour] + [ink * 255]
         return Image.fromarray(numpy.dstack(layers).astype(numpy.uint8))
@@ -118,19 +123,29 @@ def accuracy(model: MLPClassifier, images: torch.Tensor, labels: torch.Tensor) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
-    parser.add_argument("--count", type=int, default=500, help="of each kind (default: 500)")
-    parser.add_argument("--seed", type=int, default=0, help="of the pictures (default: 0)")
+    parser.add_argument(
+        "--count", type=int, default=500, help="of each kind (default: 500)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the pictures (default: 0)"
+    )
     options = parser.parse_args()
-    models = [MLPClassifier.load_from_checkpoint(path, "cpu") for path in options.checkpoints]
+    models = [
+        MLPClassifier.load_from_checkpoint(path, "cpu") for path in options.checkpoints
+    ]
     data = MNISTDataModule()
     data.prepare_data()
     images = read_image_file(str(data.raw_dir / "t10k-images-idx3-ubyte"))
     labels = read_label_file(str(data.raw_dir / "t10k-labels-idx1-ubyte"))
-    print(f"Accuracy in percent of {len(models)} checkpoints on {options.count} pictures a kind,")
+    print(
+        f"Accuracy in percent of {len(models)} checkpoints on {options.count} pictures a kind,"
+    )
     print(
         f"seed {options.seed}, and on the same digits as MNIST has them; torch {torch.__version__}"
     )
-    print("| kind | pictures | MNIST's | points lost | seconds each |\n|---|---|---|---|---|")
+    print(
+        "| kind | pictures | MNIST's | points lost | seconds each |\n|---|---|---|---|---|"
+    )
     lost = []
     for kind in KINDS:
         numbers, digits, seconds = [], [], []
@@ -148,7 +163,9 @@ def main() -> None:
         lost.append(statistics.mean(own) - statistics.mean(read))
         spread = f"{statistics.mean(read):.2f} ({min(read):.1f} to {max(read):.1f})"
         spent = f"{statistics.median(seconds):.3f}"
-        print(f"| {kind} | {spread} | {statistics.mean(own):.2f} | {lost[-1]:.2f} | {spent} |")
+        print(
+            f"| {kind} | {spread} | {statistics.mean(own):.2f} | {lost[-1]:.2f} | {spent} |"
+        )
     print(f"lost, of all: {statistics.mean(lost):.2f} points, at most {max(lost):.2f}")
     if find_spec("sklearn"):
         eights(models)
@@ -166,7 +183,8 @@ def eights(models: list[MLPClassifier]) -> None:
             picture.resize((64, 64), Image.Resampling.BICUBIC).save(path)
             digits.append(read_digit(path))
     read = [
-        accuracy(model, torch.stack(digits), torch.from_numpy(found.target)) for model in models
+        accuracy(model, torch.stack(digits), torch.from_numpy(found.target))
+        for model in models
     ]
     print(f"scikit-learn's {len(digits)} digits: {statistics.mean(read):.2f}", end="")
     print(f" ({min(read):.2f} to {max(read):.2f})")

@@ -50,14 +50,19 @@ def run(words: list[str], folder: str) -> tuple[float, float, str]:
 
 def printed_epochs(text: str) -> list[float]:
     """Return the seconds of the epochs but the first, as the loops print them."""
-    return [float(seconds) for seconds in re.findall(r"epoch \d+: ([\d.]+) s", text)][1:]
+    return [float(seconds) for seconds in re.findall(r"epoch \d+: ([\d.]+) s", text)][
+        1:
+    ]
 
 
 def logged_epochs(folder: str) -> list[float]:
     """Return the seconds from one val/acc of the newest run to the next, by its events."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = max(Path(folder, "lightning_logs").glob("version_*"), key=lambda run: run.stat().st_ctime)
+    run = max(
+        Path(folder, "lightning_logs").glob("version_*"),
+        key=lambda run: run.stat().st_ctime,
+    )
     events = EventAccumulator(str(run)).Reload().Scalars("val/acc")
     return [after.wall_time - before.wall_time for before, after in pairwise(events)]
 
@@ -79,7 +84,9 @@ def bare(epochs: int) -> None:
     for epoch in range(epochs):
         start = time.perf_counter()
         for rows in torch.randperm(len(images)).split(64):
-            loss = cross_entropy(model(images.index_select(0, rows)), labels.index_select(0, rows))
+            loss = cross_entropy(
+                model(images.index_select(0, rows)), labels.index_select(0, rows)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -118,15 +125,21 @@ def floor(epochs: int, copies: int = 1) -> None:
 
 
 def summary(samples: list[float]) -> str:
-    return f"{statistics.median(samples):.2f} ({min(samples):.2f} to {max(samples):.2f})"
+    return (
+        f"{statistics.median(samples):.2f} ({min(samples):.2f} to {max(samples):.2f})"
+    )
 
 
 def compare(rounds: int, turns: int, folder: str) -> None:
     """Take turns, and print the table of the README."""
     imports = [*PYTHON, "-c", "import lightning.pytorch.cli, torchvision"]
     loop = [*PYTHON, str(HERE / "speed.py"), "--loop"]
-    epochs: dict[str, list[float]] = {name: [] for name in ("tutorial", "bare", "floor", "fit")}
-    wholes: dict[str, list[float]] = {name: [] for name in ("tutorial", "fit", "fit, test")}
+    epochs: dict[str, list[float]] = {
+        name: [] for name in ("tutorial", "bare", "floor", "fit")
+    }
+    wholes: dict[str, list[float]] = {
+        name: [] for name in ("tutorial", "fit", "fit, test")
+    }
     peak = 0.0
     for _ in range(rounds):
         seconds, _, text = run([*PYTHON, str(HERE / "tutorial.py")], folder)
@@ -155,14 +168,20 @@ def compare(rounds: int, turns: int, folder: str) -> None:
         print(f"| an epoch of {names[name]} | {summary(samples)} | {ratio:.2f} |")
     for name, samples in wholes.items():
         ratio = whole[name] / whole["fit"]
-        print(f"| the whole process of {names[name]} | {summary(samples)} | {ratio:.2f} |")
+        print(
+            f"| the whole process of {names[name]} | {summary(samples)} | {ratio:.2f} |"
+        )
     print()
     for slow, fast in (("tutorial", "fit"), ("fit", "floor"), ("fit", "bare")):
         fastest = min(epochs[slow]) / min(epochs[fast])
-        print(f"{slow} / {fast}, per epoch: {median[slow] / median[fast]:.2f}, ", end="")
+        print(
+            f"{slow} / {fast}, per epoch: {median[slow] / median[fast]:.2f}, ", end=""
+        )
         print(f"of the fastest epochs {fastest:.2f}")
     for name in ("fit", "fit, test"):
-        print(f"tutorial / ({name}), whole process: {whole['tutorial'] / whole[name]:.2f}")
+        print(
+            f"tutorial / ({name}), whole process: {whole['tutorial'] / whole[name]:.2f}"
+        )
     base = run(imports, folder)[1]
     print(f"peak memory of fit: {peak:.0f} MB, {peak - base:.0f} MB above its imports'")
 
@@ -173,28 +192,51 @@ def grow(all_copies: list[int], sizes: list[int], folder: str) -> None:
     for copies in all_copies:
         words = ["--loop", "floor", "--epochs", "3", "--copies", str(copies)]
         _, peak, text = run([*PYTHON, str(HERE / "speed.py"), *words], folder)
-        rows.append((f"{copies} x 55,000 images, at the floor", copies, printed_epochs(text), peak))
+        rows.append(
+            (
+                f"{copies} x 55,000 images, at the floor",
+                copies,
+                printed_epochs(text),
+                peak,
+            )
+        )
     for size in sizes:
         hidden = f"[{size}, {size // 2}]"
         words = ["--model.hidden_sizes", hidden, "--trainer.max_epochs", "3"]
         _, peak, _ = run([*FIT, *words], folder)
         weights = 784 * size + size * size // 2 + size // 2 * 10
-        rows.append((f"`fit` with hidden_sizes {hidden}", weights, logged_epochs(folder), peak))
+        rows.append(
+            (f"`fit` with hidden_sizes {hidden}", weights, logged_epochs(folder), peak)
+        )
     print("\n| | work | seconds per epoch | times the first | peak memory, MB |")
     print("|---|---|---|---|---|")
     for i, (name, work, seconds, peak) in enumerate(rows):
-        _, first_work, first_seconds, _ = rows[0 if i < len(all_copies) else len(all_copies)]
+        _, first_work, first_seconds, _ = rows[
+            0 if i < len(all_copies) else len(all_copies)
+        ]
         best, growth = min(seconds), min(seconds) / min(first_seconds)
-        print(f"| {name} | {work / first_work:.1f}x | {best:.2f} | {growth:.1f}x | {peak:.0f} |")
+        print(
+            f"| {name} | {work / first_work:.1f}x | {best:.2f} | {growth:.1f}x | {peak:.0f} |"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="one round of one turn, less growth")
-    parser.add_argument("--rounds", type=int, default=3, help="without --quick (default: 3)")
-    parser.add_argument("--loop", choices=("bare", "floor"), help="run this alone, here")
-    parser.add_argument("--epochs", type=int, default=5, help="of the loop alone (default: 5)")
-    parser.add_argument("--copies", type=int, default=1, help="of the images, at the floor")
+    parser.add_argument(
+        "--quick", action="store_true", help="one round of one turn, less growth"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="without --quick (default: 3)"
+    )
+    parser.add_argument(
+        "--loop", choices=("bare", "floor"), help="run this alone, here"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=5, help="of the loop alone (default: 5)"
+    )
+    parser.add_argument(
+        "--copies", type=int, default=1, help="of the images, at the floor"
+    )
     options = parser.parse_args()
     if options.loop == "bare":
         return bare(options.epochs)
@@ -204,9 +246,13 @@ def main() -> None:
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
     rounds, turns = (1, 1) if options.quick else (options.rounds, 3)
     print(f"{packages}, Python {platform.python_version()}, {system}")
-    print(f"{rounds} rounds with {turns} turns each; medians, and from the least to the most")
+    print(
+        f"{rounds} rounds with {turns} turns each; medians, and from the least to the most"
+    )
     with TemporaryDirectory() as folder:
-        run([*FIT, "--trainer.limit_train_batches=1", "--trainer.max_epochs=1"], folder)  # unpacks
+        run(
+            [*FIT, "--trainer.limit_train_batches=1", "--trainer.max_epochs=1"], folder
+        )  # unpacks
         compare(rounds, turns, folder)
         if options.quick:
             grow([1, 2], [128, 512], folder)

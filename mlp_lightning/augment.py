@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 SIDE = 28
-HALF = (SIDE - 1) / 2  # pixels from the middle to the outermost: 1 in the units of grid_sample
+HALF = (
+    SIDE - 1
+) / 2  # pixels from the middle to the outermost: 1 in the units of grid_sample
 MOST = {"rotation": 180.0, "scale": 0.9, "shear": 10.0, "shift": 28.0, "elastic": 1e3}
 
 
@@ -42,13 +44,19 @@ class Augmentation:
             if not 0 <= (value := getattr(self, name)) <= most:
                 raise ValueError(f"{name}: must be from 0 to {most:g}, got {value}")
         if not 0.5 <= self.smoothing <= 1e3:
-            raise ValueError(f"smoothing: must be from 0.5 to 1000, got {self.smoothing}")
+            raise ValueError(
+                f"smoothing: must be from 0.5 to 1000, got {self.smoothing}"
+            )
 
     def __bool__(self) -> bool:
         return any(asdict(self)[name] for name in MOST)
 
     def __call__(
-        self, images: Tensor, seed: tuple[int, ...], count: int, share: slice = slice(None)
+        self,
+        images: Tensor,
+        seed: tuple[int, ...],
+        count: int,
+        share: slice = slice(None),
     ) -> Tensor:
         """Return distorted copies of images, uint8, (batch, 28, 28), on their device.
 
@@ -58,7 +66,9 @@ class Augmentation:
         entropy = numpy.random.SeedSequence(seed).generate_state(1, numpy.uint64)
         generator = torch.Generator(images.device).manual_seed(int(entropy[0]))
         # six numbers of the affine map, and the two moves of each pixel
-        drawn = torch.rand(count, 6 + 2 * SIDE**2, generator=generator, device=images.device)
+        drawn = torch.rand(
+            count, 6 + 2 * SIDE**2, generator=generator, device=images.device
+        )
         drawn = drawn[share].mul_(2).sub_(1)  # (batch, 1574), in ±1
         angle, wider, higher, slant, *shift = drawn[:, :6].unbind(dim=1)
         angle, slant = angle * (self.rotation * pi / 180), slant * self.shear
@@ -70,10 +80,16 @@ class Augmentation:
             (wide * cos, wide * (slant * cos - sin), across),
             (high * sin, high * (slant * sin + cos), down),
         )
-        affine = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (batch, 2, 3)
+        affine = torch.stack(
+            [torch.stack(row, dim=1) for row in rows], dim=1
+        )  # (batch, 2, 3)
         offsets = torch.arange(SIDE, device=images.device)
-        gaussian = torch.exp((offsets - offsets[:, None]).div(self.smoothing).square().div(-2))
-        gaussian = gaussian / (self.smoothing * (2 * pi) ** 0.5)  # sums to 1 on an endless row
+        gaussian = torch.exp(
+            (offsets - offsets[:, None]).div(self.smoothing).square().div(-2)
+        )
+        gaussian = gaussian / (
+            self.smoothing * (2 * pi) ** 0.5
+        )  # sums to 1 on an endless row
         moves = gaussian @ drawn[:, 6:].reshape(-1, 2, SIDE, SIDE) @ gaussian
         grid = affine_grid(affine, [len(images), 1, SIDE, SIDE], align_corners=True)
         grid += moves.permute(0, 2, 3, 1) * (self.elastic / HALF)  # (batch, 28, 28, 2)

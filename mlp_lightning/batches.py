@@ -25,16 +25,23 @@ class TensorBatches:
     rank: int = 0
     world_size: int = 1
     seed: int | None = None
-    position: Callable[[], tuple[int, int]] = lambda: (0, 0)  # epoch, batch: asked at the first
+    position: Callable[[], tuple[int, int]] = lambda: (
+        0,
+        0,
+    )  # epoch, batch: asked at the first
 
-    state_dict = load_state_dict = dict  # tell Lightning that position is all there is to resume
+    state_dict = load_state_dict = (
+        dict  # tell Lightning that position is all there is to resume
+    )
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size)
 
     def share(self, count: int) -> slice:
         """Tell which of the `count` images of a batch this process takes."""
-        return slice(self.rank if self.seed is None else self.rank % count, None, self.world_size)
+        return slice(
+            self.rank if self.seed is None else self.rank % count, None, self.world_size
+        )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rows = self.rows

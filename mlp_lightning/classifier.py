@@ -24,7 +24,9 @@ class MLPClassifier(LightningModule):
         hidden_sizes: Sequence[int] = (128, 64),
         activation: str | dict[str, Any] = "relu",
         dropout: float = 0.0,
-        optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(parameters, lr=0.01),
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
+            parameters, lr=0.01
+        ),
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         """Build the network.
@@ -70,20 +72,34 @@ class MLPClassifier(LightningModule):
     def check_finite(self, *values: Tensor) -> None:
         """Raise FloatingPointError unless all of these, the loss or weights, are finite."""
         finite = all(value.isfinite().all() for value in values)
-        if not self.trainer.strategy.reduce_boolean_decision(finite):  # in any of the processes
+        if not self.trainer.strategy.reduce_boolean_decision(
+            finite
+        ):  # in any of the processes
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             text = f"no longer finite by step {self.global_step}, learning rate {rate:g}: lower it"
             raise FloatingPointError(f"the loss or a weight is {text}")
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed, epoch, batch and process: a restart draws the same."""
-        seed = os.environ.get("PL_GLOBAL_SEED", "42")  # what lightning.seed_everything set
-        number = zlib.crc32(f"{seed} {self.current_epoch} {batch_idx} {self.global_rank}".encode())
-        cpu = self.device.type == "cpu"  # torch.manual_seed would take a hundred times as long
-        source: Any = torch.default_generator if cpu else torch.get_device_module(self.device)
+        seed = os.environ.get(
+            "PL_GLOBAL_SEED", "42"
+        )  # what lightning.seed_everything set
+        number = zlib.crc32(
+            f"{seed} {self.current_epoch} {batch_idx} {self.global_rank}".encode()
+        )
+        cpu = (
+            self.device.type == "cpu"
+        )  # torch.manual_seed would take a hundred times as long
+        source: Any = (
+            torch.default_generator if cpu else torch.get_device_module(self.device)
+        )
         source.manual_seed(number)
-        if self.trainer._logger_connector.should_update_logs:  # when the step is over, a schedule
-            self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])  # has changed it
+        if (
+            self.trainer._logger_connector.should_update_logs
+        ):  # when the step is over, a schedule
+            self.log(
+                "train/lr", self.trainer.optimizers[0].param_groups[0]["lr"]
+            )  # has changed it
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
@@ -92,8 +108,12 @@ class MLPClassifier(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Log the loss where logger or callbacks look at it: to log takes a fifth of a step."""
         trainer: Any = self.trainer
-        if outputs and (trainer._logger_connector.should_update_logs or trainer.is_last_batch):
-            loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning has divided it
+        if outputs and (
+            trainer._logger_connector.should_update_logs or trainer.is_last_batch
+        ):
+            loss = (
+                outputs["loss"] * trainer.accumulate_grad_batches
+            )  # Lightning has divided it
             self.check_finite(loss)
             self.log("train/loss", loss, prog_bar=True)
 
@@ -105,7 +125,9 @@ class MLPClassifier(LightningModule):
         logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
         losses = nn.functional.cross_entropy(logits, labels, reduction="none")
-        self.mean_loss.set_dtype(torch.float32).update(losses)  # bfloat16 counts only to 256
+        self.mean_loss.set_dtype(torch.float32).update(
+            losses
+        )  # bfloat16 counts only to 256
         self.confusion.update(logits.argmax(dim=1), labels)
         self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
 
@@ -114,7 +136,9 @@ class MLPClassifier(LightningModule):
         if not self.confusion.update_count:
             return  # the steps are a subclass's own
         stage = "test" if self.trainer.testing else "val"
-        self.matrix = self.confusion.compute()  # (10, 10), rows: true digits; of all processes
+        self.matrix = (
+            self.confusion.compute()
+        )  # (10, 10), rows: true digits; of all processes
         self.confusion.reset()
         right, count = self.matrix.diag().float(), self.matrix.sum(dim=1)
         same: Any = {"sync_dist": True, "reduce_fx": "max"}  # in all processes
@@ -137,9 +161,15 @@ class MLPClassifier(LightningModule):
             except TypeError:  # only a one-cycle schedule takes the number of steps
                 scheduler = self.lr_scheduler(optimizer)
             interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
-            monitor = getattr(scheduler, "monitor", None)  # of Lightning's ReduceLROnPlateau
-            schedules = [{"scheduler": scheduler, "interval": interval, "monitor": monitor}]
+            monitor = getattr(
+                scheduler, "monitor", None
+            )  # of Lightning's ReduceLROnPlateau
+            schedules = [
+                {"scheduler": scheduler, "interval": interval, "monitor": monitor}
+            ]
         if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < float("inf"):
             option = "lr_scheduler" if schedules else "optimizer"
-            raise ValueError(f"{option}: learning rates must be finite, and 0 or more, got {rate}")
+            raise ValueError(
+                f"{option}: learning rates must be finite, and 0 or more, got {rate}"
+            )
         return [optimizer], schedules

@@ -58,13 +58,19 @@ class MNISTDataModule(LightningDataModule):
                 'digits/*.png', or several as '[a.png, b.png]'; none: the test images.
         """
         super().__init__()
-        data_dir = str(data_dir)  # a Path in a checkpoint could not be loaded with weights_only
+        data_dir = str(
+            data_dir
+        )  # a Path in a checkpoint could not be loaded with weights_only
         if batch_size < 1:
             raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
         if not 0 <= val_size < TRAINING_SIZE:
-            raise ValueError(f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}")
+            raise ValueError(
+                f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}"
+            )
         # a checkpoint holds plain data alone
-        settings: Any = augmentation if isinstance(augmentation, dict) else asdict(augmentation)
+        settings: Any = (
+            augmentation if isinstance(augmentation, dict) else asdict(augmentation)
+        )
         self.augmentation, augmentation = Augmentation(**settings), settings
         self.save_hyperparameters(ignore="images", logger=False)
         self.images = [images] if isinstance(images, str) else images
@@ -73,7 +79,11 @@ class MNISTDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
         needed = () if self.images and self.trainer and self.trainer.predicting else MD5
-        bad = [name for name in needed if not check_integrity(self.raw_dir / name, MD5[name])]
+        bad = [
+            name
+            for name in needed
+            if not check_integrity(self.raw_dir / name, MD5[name])
+        ]
         if not bad:
             return
         try:
@@ -86,45 +96,65 @@ class MNISTDataModule(LightningDataModule):
                     if check_integrity(SHIPPED / file, md5):
                         shutil.copy(SHIPPED / file, unpacked)
                     else:
-                        print(f"{SHIPPED / file} is missing or damaged: asking {MNIST.mirrors[0]}")
+                        print(
+                            f"{SHIPPED / file} is missing or damaged: asking {MNIST.mirrors[0]}"
+                        )
                 MNIST(scratch, download=True)
                 for name in bad:
                     os.replace(unpacked / name, self.raw_dir / name)
         except RuntimeError as error:  # torchvision's: no mirror answers
-            raise ConnectionError(f"{error}: connect, or install the package again") from error
+            raise ConnectionError(
+                f"{error}: connect, or install the package again"
+            ) from error
         except OSError as error:
             if not error.filename:
                 raise  # of the network
             text = f"{error.strerror}: {error.filename2 or error.filename}"
-            raise MisconfigurationException(f"data_dir: cannot be written, {text}") from error
+            raise MisconfigurationException(
+                f"data_dir: cannot be written, {text}"
+            ) from error
 
     def setup(self, stage: str) -> None:
         batch_size, val_size = self.hparams["batch_size"], self.hparams["val_size"]
         trainer: Any = self.trainer
-        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        rank, world_size = (
+            (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        )
         if stage == "fit" and batch_size % world_size:
             text = f"must be a multiple of the {world_size} processes, got {batch_size}"
             raise MisconfigurationException(f"batch_size: {text}")
         if stage == "validate" and not val_size:
-            raise MisconfigurationException("val_size: must be at least 1 to validate, got 0")
+            raise MisconfigurationException(
+                "val_size: must be at least 1 to validate, got 0"
+            )
         if stage == "fit" and not val_size and trainer:
             trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
         if stage == "predict" and self.images:
-            self.pictures = Pictures([file for path in self.images for file in _files(path)])
+            self.pictures = Pictures(
+                [file for path in self.images for file in _files(path)]
+            )
             return
         part = "train" if stage in ("fit", "validate") else "t10k"
         images = read_image_file(str(self.raw_dir / f"{part}-images-idx3-ubyte"))
         labels = read_label_file(str(self.raw_dir / f"{part}-labels-idx1-ubyte"))
-        self.batches = partial(TensorBatches, images, labels, rank=rank, world_size=world_size)
-        rows = torch.randperm(TRAINING_SIZE, generator=torch.Generator().manual_seed(SPLIT_SEED))
+        self.batches = partial(
+            TensorBatches, images, labels, rank=rank, world_size=world_size
+        )
+        rows = torch.randperm(
+            TRAINING_SIZE, generator=torch.Generator().manual_seed(SPLIT_SEED)
+        )
         self.val_rows, self.train_rows = rows[:val_size], rows[val_size:]
 
     def train_dataloader(self) -> TensorBatches:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", "42"))  # what lightning.seed_everything set
+        seed = int(
+            os.environ.get("PL_GLOBAL_SEED", "42")
+        )  # what lightning.seed_everything set
         loader = self.batches(self.train_rows, self.hparams["batch_size"], seed=seed)
         trainer: Any = self.trainer
         if trainer:
-            batches = trainer.fit_loop.epoch_loop.batch_progress.current  # not 0 in a resumed epoch
+            batches = (
+                trainer.fit_loop.epoch_loop.batch_progress.current
+            )  # not 0 in a resumed epoch
             vary = not trainer.overfit_batches
             loader.position = lambda: (trainer.current_epoch * vary, batches.ready)
         return loader
@@ -136,15 +166,23 @@ class MNISTDataModule(LightningDataModule):
         return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, **share)
 
     def predict_dataloader(self) -> Any:  # each process all: nobody gathers
-        return self.pictures if self.images else self.test_dataloader(rank=0, world_size=1)
+        return (
+            self.pictures if self.images else self.test_dataloader(rank=0, world_size=1)
+        )
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> tuple[Tensor, Any]:
+    def on_after_batch_transfer(
+        self, batch: Any, dataloader_idx: int
+    ) -> tuple[Tensor, Any]:
         images, *labels = batch
         trainer: Any = self.trainer
         if self.augmentation and trainer and trainer.training:
             loader = trainer.train_dataloader
-            epoch, number = loader.position()  # of this batch: Lightning has not counted it yet
-            count = min(loader.batch_size, len(loader.rows) - number * loader.batch_size)
+            epoch, number = (
+                loader.position()
+            )  # of this batch: Lightning has not counted it yet
+            count = min(
+                loader.batch_size, len(loader.rows) - number * loader.batch_size
+            )
             drawn_by = (loader.seed, epoch, number)
             images = self.augmentation(images, drawn_by, count, loader.share(count))
         return normalise(images), *labels
@@ -158,5 +196,7 @@ def _files(path: str) -> list[str]:
     found = filter(os.path.isfile, sorted(glob(pattern, recursive=True)))
     answers = ("predictions.csv", "predictions.png")  # to an earlier predict
     if not (files := [file for file in found if os.path.basename(file) not in answers]):
-        raise MisconfigurationException(f"images: no file, or folder with files, at {path}")
+        raise MisconfigurationException(
+            f"images: no file, or folder with files, at {path}"
+        )
     return files

@@ -34,7 +34,9 @@ class Reader(nn.Module):
 class ExportTrainer(Trainer):
     """Lightning's, with one more subcommand."""
 
-    def export(self, model: Any, datamodule: Any, output: str, ckpt_path: str = "") -> None:
+    def export(
+        self, model: Any, datamodule: Any, output: str, ckpt_path: str = ""
+    ) -> None:
         """Write the network of a checkpoint to a file that needs no Lightning.
 
         What was written is run on 1,000 test images, and compared with the checkpoint. Raises
@@ -87,8 +89,13 @@ def _write(writer: Any, reader: Reader, path: Path, *data: Any) -> Any:
 def _describe(checkpoint: Path) -> dict[str, str]:
     """Return what the input is, which run the network is of, and its test accuracy, if known."""
     run = checkpoint.absolute().parent.parent
-    about = {"input": INPUT, "run": f"{run.name}/{checkpoint.parent.name}/{checkpoint.name}"}
-    with suppress(OSError, ValueError, LookupError, TypeError):  # not tested, or not this one
+    about = {
+        "input": INPUT,
+        "run": f"{run.name}/{checkpoint.parent.name}/{checkpoint.name}",
+    }
+    with suppress(
+        OSError, ValueError, LookupError, TypeError
+    ):  # not tested, or not this one
         report = json.loads((run / "test.json").read_text())
         newer = (run / "test.json").stat().st_mtime >= checkpoint.stat().st_mtime
         if newer and run / report["checkpoint"] == checkpoint.absolute():
@@ -103,7 +110,9 @@ def _trace(reader: Reader) -> Any:
 
 
 def _write_pt2(reader: Reader, path: Path, about: dict[str, str], _: Any) -> Any:
-    torch.export.save(_trace(reader), path, extra_files={"about.json": json.dumps(about)})
+    torch.export.save(
+        _trace(reader), path, extra_files={"about.json": json.dumps(about)}
+    )
     return torch.export.load(path).module()
 
 
@@ -112,26 +121,40 @@ def _write_onnx(reader: Reader, path: Path, about: dict[str, str], _: Any) -> An
 
     traced = _trace(reader)
     program: Any = torch.onnx.export(
-        traced, input_names=["images"], output_names=["probabilities"], dynamo=True, verbose=False
+        traced,
+        input_names=["images"],
+        output_names=["probabilities"],
+        dynamo=True,
+        verbose=False,
     )
     program.model.metadata_props.update(about)
     program.save(path)
     if len(os.listdir(path.parent)) > 1:  # the weights, in a file besides
         raise ValueError("its weights are more than one file can hold")
     session = onnxruntime.InferenceSession(path.read_bytes())
-    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    return lambda images: torch.from_numpy(
+        session.run(None, {"images": images.numpy()})[0]
+    )
 
 
-def _write_html(reader: Reader, path: Path, about: dict[str, str], batch: Any) -> Reader:
+def _write_html(
+    reader: Reader, path: Path, about: dict[str, str], batch: Any
+) -> Reader:
     layers: Any = list(reader.network.children())
     names = {cls: name for name, cls in ACTIVATIONS.items()}
     (activation, *others) = {type(layer) for layer in layers[2::3]} or {nn.Identity}
     hidden = [nn.Linear, activation, nn.Dropout] * (len(layers) // 3)
     expected = [nn.Flatten, *hidden, nn.Linear]
-    if others or activation not in names or [type(layer) for layer in layers] != expected:
+    if (
+        others
+        or activation not in names
+        or [type(layer) for layer in layers] != expected
+    ):
         raise TypeError(f"between its layers must be one of {', '.join(ACTIVATIONS)}")
     images, labels = batch
-    shown = torch.cat([(labels == digit).nonzero()[:2] for digit in range(10)]).flatten()
+    shown = torch.cat(
+        [(labels == digit).nonzero()[:2] for digit in range(10)]
+    ).flatten()
     weights = torch.cat([weight.flatten() for weight in reader.parameters()])
     text = f"Run {about['run']}"
     if "test_acc" in about:
@@ -147,6 +170,8 @@ def _write_html(reader: Reader, path: Path, about: dict[str, str], batch: Any) -
         "labels": labels[shown].tolist(),
     }
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    data = json.dumps(model).replace("<", "\\u003c")  # of no run's name may end the script
+    data = json.dumps(model).replace(
+        "<", "\\u003c"
+    )  # of no run's name may end the script
     path.write_text(page.replace("MODEL", data), encoding="utf-8")
     return reader  # a browser would be needed: the tests have one

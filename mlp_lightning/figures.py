@@ -46,7 +46,13 @@ def sheet(cells: Iterable[tuple[Any, str]]) -> Image.Image:
 
 def pixels(images: Tensor) -> Tensor:
     """Return the uint8 pixels, (n, 28, 28), of normalised images of any shape."""
-    return ((images.float().cpu() * STD + MEAN) * 255).round().clamp(0, 255).byte().view(-1, 28, 28)
+    return (
+        ((images.float().cpu() * STD + MEAN) * 255)
+        .round()
+        .clamp(0, 255)
+        .byte()
+        .view(-1, 28, 28)
+    )
 
 
 def colours(numbers: Tensor) -> Tensor:
@@ -62,9 +68,13 @@ def confusion(matrix: Tensor) -> Image.Image:
     """
     shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
     cells = torch.full((11, 11, 3), 255, dtype=torch.uint8)
-    cells[1:, 1:] = colours(0.67 * shares.sqrt() * (1 - 2 * torch.eye(10)))  # legible counts
+    cells[1:, 1:] = colours(
+        0.67 * shares.sqrt() * (1 - 2 * torch.eye(10))
+    )  # legible counts
     side, font = 48, ImageFont.load_default(14)
-    picture = Image.fromarray(cells.numpy()).resize((11 * side,) * 2, Image.Resampling.NEAREST)
+    picture = Image.fromarray(cells.numpy()).resize(
+        (11 * side,) * 2, Image.Resampling.NEAREST
+    )
     table = [["true,\nread as", *range(10)]]
     table += [[digit, *counts] for digit, counts in enumerate(matrix.tolist())]
     for y, row in enumerate(table):
@@ -86,7 +96,11 @@ class Figures(Callback):
 
     def __init__(self, text: str, config: dict[str, Any]) -> None:
         """Take the config of the run, as text to show and as settings to compare runs by."""
-        settings = {"seed": config["seed_everything"], **config["model"], **config["data"]}
+        settings = {
+            "seed": config["seed_everything"],
+            **config["model"],
+            **config["data"],
+        }
         settings |= {key: config["trainer"][key] for key in ("max_epochs", "precision")}
         del settings["data_dir"], settings["images"]
         if not Augmentation(**settings.get("augmentation", {})):
@@ -99,17 +113,23 @@ class Figures(Callback):
         self.writer: Any = None
 
     def on_train_start(self, trainer: Trainer, model: Any) -> None:
-        boards = [x.experiment for x in trainer.loggers if isinstance(x, TensorBoardLogger)]
+        boards = [
+            x.experiment for x in trainer.loggers if isinstance(x, TensorBoardLogger)
+        ]
         if trainer.loggers and not boards:
             trainer.print("Pictures are left out: they need TensorBoard's logger")
         self.writer = boards[0] if trainer.is_global_zero and boards else None
 
-    def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, model: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.writer and trainer.global_step == batch_idx == 0:
             self.writer.add_text("config", f"```yaml\n{self.text}\n```")
             images, labels = pixels(batch[0][:MOST_DIGITS]), batch[1].tolist()
             picture = sheet(zip(images, map(str, labels), strict=False))
-            self.writer.add_image("images/training", numpy.asarray(picture), 0, dataformats="HWC")
+            self.writer.add_image(
+                "images/training", numpy.asarray(picture), 0, dataformats="HWC"
+            )
             # of layers that it cannot trace, torch warns, prints and raises
             with warnings.catch_warnings(), redirect_stdout(None), suppress(Exception):
                 warnings.simplefilter("ignore")
@@ -117,13 +137,18 @@ class Figures(Callback):
 
     def on_validation_batch_end(self, trainer: Any, model: Any, *batch: Any) -> None:
         """Draw after the last batch, while averaged weights, if there are any, are in place."""
-        last = batch[2] + 1 == trainer.num_val_batches[0] and not trainer.sanity_checking
+        last = (
+            batch[2] + 1 == trainer.num_val_batches[0] and not trainer.sanity_checking
+        )
         if last and time.monotonic() - self.drawn_at >= SECONDS:
             self._draw(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: Any) -> None:
         self._draw(trainer, model)
-        best = max((getattr(c, "best_score", -1) for c in trainer.checkpoint_callbacks), default=-1)
+        best = max(
+            (getattr(c, "best_score", -1) for c in trainer.checkpoint_callbacks),
+            default=-1,
+        )
         if self.writer:
             if best >= 0:
                 self.writer.add_scalar("val/acc_best", best, trainer.global_step - 1)
@@ -137,18 +162,25 @@ class Figures(Callback):
         loader = model.trainer.test_dataloaders or model.trainer.val_dataloaders
         if isinstance(loader, TensorBatches):
             images, labels = loader.images[loader.rows], loader.labels[loader.rows]
-            probabilities, digits = (part.cpu() for part in model.probabilities(images).max(dim=1))
+            probabilities, digits = (
+                part.cpu() for part in model.probabilities(images).max(dim=1)
+            )
             wrong = (digits != labels).nonzero().flatten()
             wrong = wrong[probabilities[wrong].argsort(descending=True)[:MOST_DIGITS]]
             drawn["wrong"] = sheet(
-                (images[i], f"{labels[i]} as {digits[i]}\n{probabilities[i]:.1%}") for i in wrong
+                (images[i], f"{labels[i]} as {digits[i]}\n{probabilities[i]:.1%}")
+                for i in wrong
             )
             counts = torch.bincount(10 * labels + digits, minlength=100)
             drawn["confusion"] = confusion(counts.view(10, 10))
         for weights in model.network.parameters():
             if weights.shape[1:] == (784,) and "weights" not in drawn:
-                units = colours(weights[:MOST_UNITS].detach().float().cpu() / WEIGHT_SCALE)
-                drawn["weights"] = sheet((unit, "") for unit in units.view(-1, 28, 28, 3))
+                units = colours(
+                    weights[:MOST_UNITS].detach().float().cpu() / WEIGHT_SCALE
+                )
+                drawn["weights"] = sheet(
+                    (unit, "") for unit in units.view(-1, 28, 28, 3)
+                )
         return drawn
 
     def _draw(self, trainer: Trainer, model: Any) -> None:
@@ -160,7 +192,10 @@ class Figures(Callback):
             tag = f"images/{name}"
             self.writer.add_image(tag, numpy.asarray(picture), step, dataformats="HWC")
         for name, weights in model.named_parameters():
-            for kind, values in (("weights", weights.detach()), ("gradients", weights.grad)):
+            for kind, values in (
+                ("weights", weights.detach()),
+                ("gradients", weights.grad),
+            ):
                 # TensorBoard has no bins for others, and fails if there is nothing to count
                 if values is not None and len(values := values[values.abs() < 1e19]):
                     self.writer.add_histogram(f"{kind}/{name}", values.float(), step)

@@ -28,7 +28,10 @@ class Pictures:
     def __iter__(self) -> Iterator[tuple[Tensor, Sequence[str], list[str]]]:
         for start in range(0, len(self.files), self.batch_size):
             files = self.files[start : start + self.batch_size]
-            images, errors = torch.zeros(len(files), 28, 28, dtype=torch.uint8), [""] * len(files)
+            images, errors = (
+                torch.zeros(len(files), 28, 28, dtype=torch.uint8),
+                [""] * len(files),
+            )
             for i, file in enumerate(files):
                 try:
                     images[i] = read_digit(file)
@@ -44,10 +47,16 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
             warnings.simplefilter("ignore")
             return _flatten(picture)
     except UnidentifiedImageError as error:
-        raise ValueError("is no picture" if os.path.getsize(path) else "is empty") from error
-    except Exception as error:  # Pillow's readers raise whatever a broken file leads them to
+        raise ValueError(
+            "is no picture" if os.path.getsize(path) else "is empty"
+        ) from error
+    except (
+        Exception
+    ) as error:  # Pillow's readers raise whatever a broken file leads them to
         text = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(text if text.startswith("is ") else f"cannot be read: {text}") from error
+        raise ValueError(
+            text if text.startswith("is ") else f"cannot be read: {text}"
+        ) from error
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
@@ -55,7 +64,9 @@ def _flatten(picture: Image.Image) -> Image.Image:
         raise ValueError(f"is larger than {MOST_PIXELS // 10**6} megapixels")
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith(("I", "F")):  # more than 8 bits
-        deep = numpy.nan_to_num(numpy.asarray(picture, numpy.float32), posinf=0, neginf=0)
+        deep = numpy.nan_to_num(
+            numpy.asarray(picture, numpy.float32), posinf=0, neginf=0
+        )
         return Image.fromarray(255 * (deep - deep.min()) / max(numpy.ptp(deep), 1e-9))
     if not picture.has_transparency_data:
         return picture.convert("RGB").convert("L").convert("F")
@@ -82,7 +93,9 @@ def read_digit(path: str | os.PathLike[str]) -> Tensor:
     if numpy.percentile(ink[kept], 75) < max(8, min(64, 3.5 * grain)):
         raise ValueError("shows no ink")
     # again, from close by: the digit and half of its size all around
-    low, high = (numpy.array([f(i) for i in reversed(kept.nonzero())]) for f in (min, max))
+    low, high = (
+        numpy.array([f(i) for i in reversed(kept.nonzero())]) for f in (min, max)
+    )
     margin, size = (high - low).max() / 2 + 2, numpy.array(picture.size)
     scale = size / (numpy.array(ink.shape[::-1]) - 2)
     corners = (low - margin - 1) * scale, (high + margin) * scale
@@ -94,13 +107,17 @@ def read_digit(path: str | os.PathLike[str]) -> Tensor:
     rows, columns = (slice(min(i), max(i) + 1) for i in kept.nonzero())
     ink = (ink * around)[rows, columns].astype("float32")
     height, width = (max(1, _round(side * 20 / max(ink.shape))) for side in ink.shape)
-    ink = numpy.asarray(Image.fromarray(ink).resize((width, height), Image.Resampling.BOX), float)
+    ink = numpy.asarray(
+        Image.fromarray(ink).resize((width, height), Image.Resampling.BOX), float
+    )
     # MNIST has the centre of mass, pixels counted from 0, within half a pixel of (14, 14)
     y = _round(14 - ink.sum(axis=1) @ numpy.arange(height) / ink.sum())
     x = _round(14 - ink.sum(axis=0) @ numpy.arange(width) / ink.sum())
     y, x = min(max(y, 0), 28 - height), min(max(x, 0), 28 - width)
     digit = torch.zeros(28, 28, dtype=torch.uint8)
-    digit[y : y + height, x : x + width] = torch.from_numpy(ink / ink.max() * 255).round().byte()
+    digit[y : y + height, x : x + width] = (
+        torch.from_numpy(ink / ink.max() * 255).round().byte()
+    )
     return digit
 
 
@@ -114,12 +131,16 @@ def _find_ink(picture: Image.Image, box: Any, threshold: float) -> Any:
     Both have an edge of one pixel around the box. The threshold is a share of the strongest ink.
     """
     sides = box[2] - box[0], box[3] - box[1]  # width, height
-    scale = max(64, min(SIDE, max(sides))) / max(sides)  # averaged, or a tiny one repeated
+    scale = max(64, min(SIDE, max(sides))) / max(
+        sides
+    )  # averaged, or a tiny one repeated
     size = [max(1, _round(side * scale)) for side in sides]
     grey = numpy.asarray(picture.resize(size, Image.Resampling.BOX, box))
     # The paper is what is left without strokes; of the two guesses, the smoother one is right.
     guesses = _fill(grey), -_fill(-grey)
-    rough = [sum((numpy.diff(guess, axis=i) ** 2).sum() for i in (0, 1)) for guess in guesses]
+    rough = [
+        sum((numpy.diff(guess, axis=i) ** 2).sum() for i in (0, 1)) for guess in guesses
+    ]
     ink = guesses[0] - grey if rough[0] < rough[1] else grey - guesses[1]
     ink = numpy.pad(ink - numpy.median(ink.ravel()[::11]), 2)
     for _ in range(2):  # grain is evened out

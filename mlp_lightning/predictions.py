@@ -28,16 +28,24 @@ class Predictions(Callback):
         path = self.path if trainer.is_global_zero else Path(os.devnull)
         self.file = path.open("w", newline="", encoding="utf-8", buffering=1)
         self.csv = csv.writer(self.file)
-        self.csv.writerow(["file", "digit", *(f"p{digit}" for digit in range(10)), "error"])
+        self.csv.writerow(
+            ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
+        )
 
     def on_predict_batch_end(
         self, trainer: Any, _: Any, answers: Any, batch: Any, *__: Any
     ) -> None:
         own = len(batch) == 3  # else of the test set
-        for i, (image, answer) in enumerate(zip(pixels(batch[0]), answers.tolist(), strict=True)):
-            file, error = (batch[1][i], batch[2][i]) if own else (f"test/{self.count}", "")
+        for i, (image, answer) in enumerate(
+            zip(pixels(batch[0]), answers.tolist(), strict=True)
+        ):
+            file, error = (
+                (batch[1][i], batch[2][i]) if own else (f"test/{self.count}", "")
+            )
             name = os.fsencode(file).decode(errors="replace")
-            (p, first), (q, second) = sorted(zip(answer, range(10), strict=True))[:-3:-1]
+            (p, first), (q, second) = sorted(zip(answer, range(10), strict=True))[
+                :-3:-1
+            ]
             cells = [""] * 11 if error else [first, *(f"{x:.6g}" for x in answer)]
             self.csv.writerow([name, *cells, error])
             if own:
@@ -47,7 +55,9 @@ class Predictions(Callback):
                 title = f"{first}  {p:.1%}\n{Path(name).name[-12:]}"
                 self.least_certain.append((p, title, image, file))
             self.count, self.errors = self.count + 1, self.errors + bool(error)
-        self.least_certain = sorted(self.least_certain, key=lambda row: row[0])[:MOST_PICTURES]
+        self.least_certain = sorted(self.least_certain, key=lambda row: row[0])[
+            :MOST_PICTURES
+        ]
 
     def on_predict_end(self, trainer: Trainer, model: Any) -> None:
         self.file.close()
@@ -55,7 +65,9 @@ class Predictions(Callback):
             return
         cells: list[Any] = []
         for _, title, image, file in self.least_certain:
-            with suppress(ValueError):  # the test set has no files, and others may have gone
+            with suppress(
+                ValueError
+            ):  # the test set has no files, and others may have gone
                 picture = open_picture(file).convert("L")
                 cells.append((ImageOps.pad(picture, (SIDE, SIDE), color=255), ""))
             cells.append((image, title))

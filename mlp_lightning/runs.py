@@ -23,7 +23,9 @@ FREE = re.compile(  # what may change when a run goes on
 
 def _newest(root: str) -> list[Path]:
     runs = Path(root, "lightning_logs").expanduser().glob("version_*")
-    return sorted((r for r in runs if r.name[8:].isdecimal()), key=lambda r: -int(r.name[8:]))
+    return sorted(
+        (r for r in runs if r.name[8:].isdecimal()), key=lambda r: -int(r.name[8:])
+    )
 
 
 def find(given: str | None, root: str, fit: bool) -> tuple[Path | None, Path | None]:
@@ -36,7 +38,10 @@ def find(given: str | None, root: str, fit: bool) -> tuple[Path | None, Path | N
     keyword = not given or given in ("best", "last")
     names = [f"{given}.ckpt"] if given and keyword else ["best.ckpt"][fit:]
     for place in _newest(root) if keyword else [Path(given or "").expanduser()]:
-        paths = [place, *(place / "checkpoints" / name for name in [*names, "last.ckpt"])]
+        paths = [
+            place,
+            *(place / "checkpoints" / name for name in [*names, "last.ckpt"]),
+        ]
         path = next((path for path in paths if path.is_file()), None)
         folder = place.absolute().parent.parent if path == place else place
         run = folder if (folder / "config.yaml").is_file() else None
@@ -60,7 +65,9 @@ def save_config(config: str, run: Path | None, root: str) -> Path:
             try:
                 run = folder.rename(logs / f"version_{number}")
             except OSError:
-                if not (logs / f"version_{number}").exists():  # else another process was faster
+                if not (
+                    logs / f"version_{number}"
+                ).exists():  # else another process was faster
                     raise
     except OSError as error:
         text = f"cannot be written, {error.strerror}: {error.filename}"
@@ -68,7 +75,9 @@ def save_config(config: str, run: Path | None, root: str) -> Path:
     return run
 
 
-def is_finished(before: dict[str, Any], now: dict[str, Any], last: dict[str, Any]) -> bool:
+def is_finished(
+    before: dict[str, Any], now: dict[str, Any], last: dict[str, Any]
+) -> bool:
     """Tell whether a run has reached its end, going by its last checkpoint and the settings now.
 
     Raises MisconfigurationException if these differ from those before in more than limits, devices,
@@ -81,13 +90,23 @@ def is_finished(before: dict[str, Any], now: dict[str, Any], last: dict[str, Any
     if not last:
         return False
     endless = {None: inf, -1: inf}
-    limits = {key: [endless.get(x[key], x[key]) for x in (before, now)] for key in LIMITS}
+    limits = {
+        key: [endless.get(x[key], x[key]) for x in (before, now)] for key in LIMITS
+    }
     finished = last["callbacks"]["Checkpoints"]["finished"]
     later = finished and now["trainer.max_time"] != before["trainer.max_time"]
     averaged = finished and "averaging_state" in last  # the weights before are gone
-    more = [k for k, (a, b) in limits.items() if b > a] + ["trainer.max_time"] * averaged * later
-    if more and (averaged or any("total_steps" in schedule for schedule in last["lr_schedulers"])):
-        kind = "that ended in averaged weights" if averaged else "of one cycle ends with it, and"
+    more = [k for k, (a, b) in limits.items() if b > a] + [
+        "trainer.max_time"
+    ] * averaged * later
+    if more and (
+        averaged or any("total_steps" in schedule for schedule in last["lr_schedulers"])
+    ):
+        kind = (
+            "that ended in averaged weights"
+            if averaged
+            else "of one cycle ends with it, and"
+        )
         text = f"a run {kind} cannot be prolonged to {now[more[0]]}"
         raise MisconfigurationException(f"--{more[0]}: {text}")
     done = any(last[count] >= limits[key][1] for key, count in LIMITS.items())
@@ -111,7 +130,9 @@ class Checkpoints(Checkpoint):
             every_n_train_steps: Optimizer steps after which last.ckpt is written besides; 0: none.
         """
         if every_n_train_steps < 0:
-            raise ValueError(f"every_n_train_steps: must be at least 0, got {every_n_train_steps}")
+            raise ValueError(
+                f"every_n_train_steps: must be at least 0, got {every_n_train_steps}"
+            )
         self.every_n_train_steps = every_n_train_steps
         self.best_score = -1.0
         self.best_is_due = self.finished = False
@@ -119,36 +140,48 @@ class Checkpoints(Checkpoint):
         self.saved_step = self.signal = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("best_score", "finished", "metrics")}
+        return {
+            name: getattr(self, name) for name in ("best_score", "finished", "metrics")
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best_score, self.metrics = state["best_score"], state["metrics"]
 
-    def on_load_checkpoint(self, trainer: Trainer, model: Any, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, model: Any, checkpoint: dict[str, Any]
+    ) -> None:
         """Set Lightning's counters, wherever it saved them, to their values between two steps."""
         loops = checkpoint["loops"]["fit_loop"]
         epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
         now, total = batches["current"], batches["total"]
-        whole = batches["is_last_batch"] and now["ready"] == now["processed"]  # the epoch is over
+        whole = (
+            batches["is_last_batch"] and now["ready"] == now["processed"]
+        )  # the epoch is over
         batches["is_last_batch"] = False
         # batches whose gradients were not yet applied are taken again
         undone = 0 if whole else now["processed"] % trainer.accumulate_grad_batches
         total.update(dict.fromkeys(total, total["processed"] - undone))
         now.update(dict.fromkeys(now, 0 if whole else now["processed"] - undone))
         for count in (epochs["total"], epochs["current"]):
-            count.update(dict.fromkeys(count, epochs["current"]["started"] - (not whole)))
+            count.update(
+                dict.fromkeys(count, epochs["current"]["started"] - (not whole))
+            )
 
     def on_train_start(self, trainer: Any, model: Any) -> None:
         """Enter the epoch where it was left, on the one path of Lightning's that counts right."""
         loop = trainer.fit_loop.epoch_loop
         amid = loop.batch_progress.current.ready > 0
-        trainer.fit_loop._restarting = False  # or ReduceLROnPlateau misses a step at its end
+        trainer.fit_loop._restarting = (
+            False  # or ReduceLROnPlateau misses a step at its end
+        )
         loop.restarting = amid  # or the batches are counted from 0
         loop.reset_restart_stage()
         self.saved_step = trainer.global_step
         loop._batches_that_stepped = self.saved_step - amid  # Lightning adds one
         metrics = {name: torch.tensor(value) for name, value in self.metrics.items()}
-        trainer._logger_connector._callback_metrics.update(metrics)  # ReduceLROnPlateau asks
+        trainer._logger_connector._callback_metrics.update(
+            metrics
+        )  # ReduceLROnPlateau asks
         if trainer.is_global_zero:
             save_config(self.config, self.run, "")
         with suppress(ValueError):  # only the main thread may
@@ -157,25 +190,37 @@ class Checkpoints(Checkpoint):
 
     def _note_signal(self, number: int, frame: Any) -> None:
         self.signal = number
-        again = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        again = (
+            signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        )
         signal.signal(number, again)  # who asks twice will not wait
 
-    def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Any, model: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.best_is_due:
             self._save(trainer, last=False)
         if batch_idx % trainer.accumulate_grad_batches:
             return  # amid an optimizer step
         stop, step, every = self.signal, trainer.global_step, self.every_n_train_steps
-        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(stop > 0, all=False):
+        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(
+            stop > 0, all=False
+        ):
             stop = stop or signal.SIGTERM  # all processes stop at the same step
-        if step > self.saved_step and (stop or batch_idx == 0 or (every and step % every == 0)):
+        if step > self.saved_step and (
+            stop or batch_idx == 0 or (every and step % every == 0)
+        ):
             self._save(trainer, last=True)
         if stop:
             raise SystemExit(128 + stop)
 
     def on_validation_end(self, trainer: Trainer, model: Any) -> None:
         score = trainer.callback_metrics.get("val/acc")
-        if score is not None and score > self.best_score and not trainer.sanity_checking:
+        if (
+            score is not None
+            and score > self.best_score
+            and not trainer.sanity_checking
+        ):
             self.best_score, self.best_is_due = score.item(), True
 
     def on_train_end(self, trainer: Trainer, model: Any) -> None:
@@ -187,9 +232,13 @@ class Checkpoints(Checkpoint):
         """Write what is due, each whole or not at all; FloatingPointError if a weight is NaN."""
         # the best first: continued from this last.ckpt, the run would not write it again
         for name in ["best.ckpt"] * self.best_is_due + ["last.ckpt"] * last:
-            trainer.lightning_module.check_finite(*trainer.lightning_module.parameters())
+            trainer.lightning_module.check_finite(
+                *trainer.lightning_module.parameters()
+            )
             self.finished = finished and name == "last.ckpt"
-            self.metrics = {key: value.item() for key, value in trainer.callback_metrics.items()}
+            self.metrics = {
+                key: value.item() for key, value in trainer.callback_metrics.items()
+            }
             for logger in trainer.loggers:
                 logger.save()  # or a kill would leave a gap in the curves
             part = self.run / "checkpoints" / f"{name}.part"

@@ -22,7 +22,11 @@ QUIET = {  # a Trainer that trains and does nothing else
     "num_sanity_val_steps": 0,
 }
 SHORT = [  # pictures take longer than such a run
-    *("--trainer.limit_train_batches=5", "--trainer.log_every_n_steps=1", "--figures=false")
+    *(
+        "--trainer.limit_train_batches=5",
+        "--trainer.log_every_n_steps=1",
+        "--figures=false",
+    )
 ]
 
 
@@ -61,7 +65,9 @@ def cli(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Outcome]:
     """Run `python -m mlp_lightning` with these words in this process."""
-    monkeypatch.setattr(sys, "argv", ["mlp_lightning"])  # LightningCLI warns of pytest's words
+    monkeypatch.setattr(
+        sys, "argv", ["mlp_lightning"]
+    )  # LightningCLI warns of pytest's words
 
     def run(*words: str) -> Outcome:
         code: int | str | None = 0

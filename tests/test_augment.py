@@ -14,7 +14,13 @@ from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.mlp import normalise
 
-SETTINGS = {"rotation": 15.0, "scale": 0.15, "shear": 0.2, "shift": 2.0, "elastic": 45.0}
+SETTINGS = {
+    "rotation": 15.0,
+    "scale": 0.15,
+    "shear": 0.2,
+    "shift": 2.0,
+    "elastic": 45.0,
+}
 ALL = Augmentation(**SETTINGS)
 
 
@@ -43,11 +49,15 @@ def test_no_two_images_are_distorted_alike(digits: Tensor) -> None:
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 4])
-def test_each_device_takes_its_share_of_one_draw(digits: Tensor, world_size: int) -> None:
+def test_each_device_takes_its_share_of_one_draw(
+    digits: Tensor, world_size: int
+) -> None:
     whole = ALL(digits[:250], (1, 2, 3), 250)
     for rank in range(world_size):
         share = slice(rank, None, world_size)
-        assert torch.equal(ALL(digits[:250][share], (1, 2, 3), 250, share), whole[share])
+        assert torch.equal(
+            ALL(digits[:250][share], (1, 2, 3), 250, share), whole[share]
+        )
 
 
 def test_without_settings_nothing_changes(digits: Tensor) -> None:
@@ -58,9 +68,18 @@ def test_without_settings_nothing_changes(digits: Tensor) -> None:
 
 def slowly(image: Any, drawn: Any) -> Any:
     """Distort one image as the papers say, pixel by pixel, in float64."""
-    angle, wider, higher, slant, right, down = drawn[:6] * [radians(15), 0.15, 0.15, 0.2, 2, 2]
+    angle, wider, higher, slant, right, down = drawn[:6] * [
+        radians(15),
+        0.15,
+        0.15,
+        0.2,
+        2,
+        2,
+    ]
     noise = drawn[6:].reshape(2, 28, 28)
-    weight = [exp(-((distance / 6) ** 2) / 2) / (6 * sqrt(tau)) for distance in range(28)]
+    weight = [
+        exp(-((distance / 6) ** 2) / 2) / (6 * sqrt(tau)) for distance in range(28)
+    ]
     result = numpy.zeros((28, 28))
     for row in range(28):
         for column in range(28):
@@ -77,7 +96,9 @@ def slowly(image: Any, drawn: Any) -> Any:
             for i in (floor(y), floor(y) + 1):
                 for j in (floor(x), floor(x) + 1):
                     if 0 <= i < 28 and 0 <= j < 28:
-                        result[row, column] += image[i, j] * (1 - abs(y - i)) * (1 - abs(x - j))
+                        result[row, column] += (
+                            image[i, j] * (1 - abs(y - i)) * (1 - abs(x - j))
+                        )
     return result
 
 
@@ -86,12 +107,16 @@ def test_it_equals_a_slow_loop_over_pixels(digits: Tensor) -> None:
     generator = torch.Generator().manual_seed(int(entropy[0]))
     drawn = torch.rand(3, 6 + 2 * 28 * 28, generator=generator).double().numpy() * 2 - 1
     distorted = ALL(digits[:3], (1, 2, 3), 3)
-    for image, numbers, ours in zip(digits[:3].numpy(), drawn, distorted.numpy(), strict=True):
+    for image, numbers, ours in zip(
+        digits[:3].numpy(), drawn, distorted.numpy(), strict=True
+    ):
         assert numpy.abs(slowly(image, numbers) - ours).max() < 0.51  # rounded
         assert numpy.abs(ours.astype(float) - image).max() > 100
 
 
-ACROSS = torch.arange(0, 252, 9, dtype=torch.uint8).expand(4_000, 28, 28)  # 9 levels a pixel
+ACROSS = torch.arange(0, 252, 9, dtype=torch.uint8).expand(
+    4_000, 28, 28
+)  # 9 levels a pixel
 DOWN = ACROSS.transpose(1, 2)
 
 
@@ -108,7 +133,12 @@ DOWN = ACROSS.transpose(1, 2)
     ],
 )
 def test_the_settings_are_the_bounds(
-    setting: dict[str, float], ramp: Tensor, row: int, column: int, least: float, most: float
+    setting: dict[str, float],
+    ramp: Tensor,
+    row: int,
+    column: int,
+    least: float,
+    most: float,
 ) -> None:
     moved = Augmentation(**setting)(ramp, (1,), 4_000)[:, row, column].double() / 9
     moves = moved - ramp[0, row, column].item() / 9
@@ -118,11 +148,19 @@ def test_the_settings_are_the_bounds(
 
 
 @pytest.mark.parametrize(("elastic", "smoothing"), [(36, 6), (45, 6), (36, 4)])
-def test_elastic_moves_have_the_size_that_theory_tells(elastic: float, smoothing: float) -> None:
-    moved = Augmentation(elastic=elastic, smoothing=smoothing)(ACROSS, (1,), 4_000)[:, 13, 13]
+def test_elastic_moves_have_the_size_that_theory_tells(
+    elastic: float, smoothing: float
+) -> None:
+    moved = Augmentation(elastic=elastic, smoothing=smoothing)(ACROSS, (1,), 4_000)[
+        :, 13, 13
+    ]
     moves = moved.double() / 9 - 13
-    weights = [exp(-((i - 13) ** 2) / smoothing**2) / (tau * smoothing**2) for i in range(28)]
-    assert moves.std().item() == pytest.approx(elastic * sqrt(1 / 3) * sum(weights), rel=0.05)
+    weights = [
+        exp(-((i - 13) ** 2) / smoothing**2) / (tau * smoothing**2) for i in range(28)
+    ]
+    assert moves.std().item() == pytest.approx(
+        elastic * sqrt(1 / 3) * sum(weights), rel=0.05
+    )
     assert moves.mean().item() == pytest.approx(0, abs=0.06)
 
 
@@ -154,10 +192,14 @@ class Recorder(MLPClassifier):
         self.validated.append(batch[0])
 
 
-def fit(data_dir: Path, augmentation: Augmentation, **settings: Any) -> tuple[Recorder, Any]:
+def fit(
+    data_dir: Path, augmentation: Augmentation, **settings: Any
+) -> tuple[Recorder, Any]:
     model, data = (
         Recorder([]),
-        MNISTDataModule(str(data_dir), batch_size=100, val_size=59_750, augmentation=augmentation),
+        MNISTDataModule(
+            str(data_dir), batch_size=100, val_size=59_750, augmentation=augmentation
+        ),
     )
     trainer = lightning.Trainer(**QUIET, max_epochs=2, limit_val_batches=1, **settings)
     trainer.fit(model, data)
@@ -167,7 +209,9 @@ def fit(data_dir: Path, augmentation: Augmentation, **settings: Any) -> tuple[Re
 def test_training_images_are_distorted_anew_and_no_others(data_dir: Path) -> None:
     model, data = fit(data_dir, ALL)
     plain, _ = fit(data_dir, Augmentation())
-    assert list(model.seen) == [(epoch, batch) for epoch in (0, 1) for batch in range(3)]
+    assert list(model.seen) == [
+        (epoch, batch) for epoch in (0, 1) for batch in range(3)
+    ]
     for (epoch, batch), images in plain.seen.items():
         pixels = ((images * 0.3081 + 0.1307) * 255).round().byte().squeeze(1)
         count = [100, 100, 50][batch]
@@ -179,7 +223,9 @@ def test_training_images_are_distorted_anew_and_no_others(data_dir: Path) -> Non
     assert torch.equal(model.validated[0], normalise(images))
 
 
-def test_overfit_batches_repeats_the_distortions_of_the_first_epoch(data_dir: Path) -> None:
+def test_overfit_batches_repeats_the_distortions_of_the_first_epoch(
+    data_dir: Path,
+) -> None:
     model, _ = fit(data_dir, ALL, overfit_batches=2)
     usual, _ = fit(data_dir, ALL)
     for batch in (0, 1):
@@ -190,7 +236,9 @@ def test_overfit_batches_repeats_the_distortions_of_the_first_epoch(data_dir: Pa
 def test_a_checkpoint_holds_the_settings(data_dir: Path, tmp_path: Path) -> None:
     model, _ = fit(data_dir, ALL)
     model.trainer.save_checkpoint(tmp_path / "a.ckpt")
-    held = torch.load(tmp_path / "a.ckpt", weights_only=True)["datamodule_hyper_parameters"]
+    held = torch.load(tmp_path / "a.ckpt", weights_only=True)[
+        "datamodule_hyper_parameters"
+    ]
     assert held["augmentation"] == {**SETTINGS, "smoothing": 6}
     again = MNISTDataModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert again.augmentation == ALL

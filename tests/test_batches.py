@@ -74,5 +74,7 @@ def test_processes_share_the_same_batches(world_size: int, seed: int | None) -> 
 def test_a_last_batch_smaller_than_the_processes() -> None:
     shares = [list(batches(9, 8, rank=rank, world_size=3))[-1][0] for rank in range(3)]
     assert [len(share) for share in shares] == [1, 0, 0]  # counted once
-    shares = [list(batches(9, 8, seed=0, rank=rank, world_size=3))[-1][0] for rank in range(3)]
+    shares = [
+        list(batches(9, 8, seed=0, rank=rank, world_size=3))[-1][0] for rank in range(3)
+    ]
     assert [len(share) for share in shares] == [1, 1, 1]  # no process trains on nothing

@@ -29,9 +29,17 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
     model = MLPClassifier()
     tutorial = nn.Sequential(
         nn.Flatten(),
-        *(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)),
+        *(
+            nn.Linear(784, 128),
+            nn.ReLU(),
+            nn.Linear(128, 64),
+            nn.ReLU(),
+            nn.Linear(64, 10),
+        ),
     )
-    for ours, theirs in zip(model.network.parameters(), tutorial.parameters(), strict=True):
+    for ours, theirs in zip(
+        model.network.parameters(), tutorial.parameters(), strict=True
+    ):
         theirs.data.copy_(ours.data)
 
     data = MNISTDataModule(str(data_dir))
@@ -52,20 +60,28 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
         loss.backward()
         optimizer.step()
 
-    for ours, theirs in zip(model.network.parameters(), tutorial.parameters(), strict=True):
+    for ours, theirs in zip(
+        model.network.parameters(), tutorial.parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
 def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
     torch.manual_seed(0)
     model = MLPClassifier([32], dropout=0.5)
-    data = MNISTDataModule(str(data_dir), val_size=1_234)  # the last batch is a smaller one
+    data = MNISTDataModule(
+        str(data_dir), val_size=1_234
+    )  # the last batch is a smaller one
     trainer = lightning.Trainer(**QUIET)
     (measured,) = trainer.validate(model, data, verbose=False)
     images, labels = (part[data.val_rows] for part in data.batches.args)
     logits = model.eval()(normalise(images))
-    assert measured["val/acc"] == pytest.approx((logits.argmax(1) == labels).float().mean().item())
-    assert measured["val/loss"] == pytest.approx(functional.cross_entropy(logits, labels).item())
+    assert measured["val/acc"] == pytest.approx(
+        (logits.argmax(1) == labels).float().mean().item()
+    )
+    assert measured["val/loss"] == pytest.approx(
+        functional.cross_entropy(logits, labels).item()
+    )
 
     (measured,) = trainer.test(model, data, verbose=False)
     images, labels = data.batches.args
@@ -97,10 +113,20 @@ class StopsAt(lightning.Callback):
     ("settings", "steps"),
     [
         ({"log_every_n_steps": 4, "max_epochs": 2}, [3, 7, 11, 15]),
-        ({"log_every_n_steps": 2, "accumulate_grad_batches": 3, "max_epochs": 2}, [1, 3, 5]),
+        (
+            {"log_every_n_steps": 2, "accumulate_grad_batches": 3, "max_epochs": 2},
+            [1, 3, 5],
+        ),
         ({"log_every_n_steps": 4, "callbacks": [StopsAt(6)], "max_epochs": 2}, [3, 5]),
         # a callback finds the loss at the end of an epoch, whatever the logger takes
-        ({"log_every_n_steps": 0, "max_epochs": 1, "callbacks": [EarlyStopping("train/loss")]}, []),
+        (
+            {
+                "log_every_n_steps": 0,
+                "max_epochs": 1,
+                "callbacks": [EarlyStopping("train/loss")],
+            },
+            [],
+        ),
     ],
 )
 def test_the_loss_is_logged_where_lightning_notes_it(
@@ -111,7 +137,9 @@ def test_the_loss_is_logged_where_lightning_notes_it(
         torch.manual_seed(0)
         logger = TensorBoardLogger(tmp_path / cls.__name__)
         trainer = lightning.Trainer(
-            **{**QUIET, **settings, "logger": logger}, limit_train_batches=8, limit_val_batches=0
+            **{**QUIET, **settings, "logger": logger},
+            limit_train_batches=8,
+            limit_val_batches=0,
         )
         trainer.fit(cls([16]), MNISTDataModule(str(data_dir)))
         events = EventAccumulator(logger.log_dir).Reload()
@@ -119,7 +147,9 @@ def test_the_loss_is_logged_where_lightning_notes_it(
         curves.append({event.step: event.value for event in curve})
     ours, lightnings = curves
     assert list(ours) == steps
-    assert ours == pytest.approx(lightnings, rel=1e-6)  # it is divided and multiplied again
+    assert ours == pytest.approx(
+        lightnings, rel=1e-6
+    )  # it is divided and multiplied again
 
 
 def test_probabilities_take_images_as_mnist_has_them() -> None:
@@ -136,7 +166,9 @@ def test_probabilities_take_images_as_mnist_has_them() -> None:
     assert probabilities.sum(dim=1).tolist() == pytest.approx([1, 1, 1])
 
 
-def test_checkpoints_of_a_plain_trainer_load_again(data_dir: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_a_plain_trainer_load_again(
+    data_dir: Path, tmp_path: Path
+) -> None:
     model = MLPClassifier((16, 8), activation="tanh", dropout=0.1)
     data = MNISTDataModule(data_dir, batch_size=100)  # a Path, too
     trainer = lightning.Trainer(**QUIET, max_steps=2, limit_val_batches=1)
@@ -180,7 +212,9 @@ def rates(data_dir: Path, lr_scheduler: Any, **settings: Any) -> list[float]:
         ({"max_epochs": 1}, 860),
     ],
 )
-def test_one_cycle_spans_the_training(data_dir: Path, settings: Any, steps: int) -> None:
+def test_one_cycle_spans_the_training(
+    data_dir: Path, settings: Any, steps: int
+) -> None:
     found = rates(data_dir, partial(OneCycleLR, max_lr=0.1), **settings)
     reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.01)
     schedule = OneCycleLR(reference, max_lr=0.1, total_steps=steps)
@@ -192,10 +226,17 @@ def test_one_cycle_spans_the_training(data_dir: Path, settings: Any, steps: int)
     assert found == expected
 
 
-def test_the_rate_in_the_log_is_that_of_the_step(data_dir: Path, tmp_path: Path) -> None:
+def test_the_rate_in_the_log_is_that_of_the_step(
+    data_dir: Path, tmp_path: Path
+) -> None:
     model = Rates([], lr_scheduler=partial(OneCycleLR, max_lr=0.1))
     logger = TensorBoardLogger(tmp_path)
-    settings = {**QUIET, "logger": logger, "limit_train_batches": 6, "limit_val_batches": 0}
+    settings = {
+        **QUIET,
+        "logger": logger,
+        "limit_train_batches": 6,
+        "limit_val_batches": 0,
+    }
     trainer = lightning.Trainer(**settings, max_epochs=1, log_every_n_steps=2)
     trainer.fit(model, MNISTDataModule(str(data_dir)))
     noted = EventAccumulator(logger.log_dir).Reload().Scalars("train/lr")
@@ -218,7 +259,11 @@ def test_images_are_counted_exactly_in_any_precision(
 ) -> None:
     model = MLPClassifier([8])
     trainer = lightning.Trainer(
-        **QUIET, precision=precision, max_epochs=1, limit_train_batches=100, limit_val_batches=1
+        **QUIET,
+        precision=precision,
+        max_epochs=1,
+        limit_train_batches=100,
+        limit_val_batches=1,
     )
     data = MNISTDataModule(str(data_dir))
     trainer.fit(model, data)
@@ -273,14 +318,18 @@ def test_backpropagation_computes_the_slope_of_the_loss(batch: Any) -> None:
                 weight += move
                 above = model.training_step(batch, 0).item()
                 weight -= 2 * move
-                slopes.append((above - model.training_step(batch, 0).item()) / (2 * move))
+                slopes.append(
+                    (above - model.training_step(batch, 0).item()) / (2 * move)
+                )
                 weight += move
     assert len(gradients) == 3_210
     assert max(map(abs, gradients)) > 0.1
     assert slopes == pytest.approx(gradients, rel=0, abs=1e-8)
 
 
-def test_a_step_against_the_gradient_lowers_the_loss_and_one_along_it_raises_it(batch: Any) -> None:
+def test_a_step_against_the_gradient_lowers_the_loss_and_one_along_it_raises_it(
+    batch: Any,
+) -> None:
     losses = []
     for maximize in (False, True):
         torch.manual_seed(42)

@@ -18,13 +18,19 @@ from mlp_lightning import MLPClassifier
 
 CLI = Callable[..., Outcome]
 CONFIGS = sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml"))
-TWO_PROCESSES = ["--trainer.strategy=ddp", "--trainer.accelerator=cpu", "--trainer.devices=2"]
+TWO_PROCESSES = [
+    "--trainer.strategy=ddp",
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=2",
+]
 
 
 def scalars(run: str) -> dict[str, list[int]]:
     """Return the steps of each curve that TensorBoard shows."""
     events = EventAccumulator(run).Reload()
-    return {tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {
+        tag: [e.step for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
 
 
 def weights(checkpoint: str) -> dict[str, torch.Tensor]:
@@ -36,10 +42,13 @@ def test_fit_then_test(cli: CLI) -> None:
     assert fitted.code == 0, fitted.err
     run = "lightning_logs/version_0"
     best = f"{run}/checkpoints/best.ckpt"
-    assert {file.name for file in Path(run).iterdir() if "tfevents" not in file.name} == {
-        *("config.yaml", "hparams.yaml", "checkpoints")
+    assert {
+        file.name for file in Path(run).iterdir() if "tfevents" not in file.name
+    } == {*("config.yaml", "hparams.yaml", "checkpoints")}
+    assert {file.name for file in Path(run, "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
     }
-    assert {file.name for file in Path(run, "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert re.search(r"train/loss=\d\.\d", fitted.out)  # in the progress bar
     val_acc, saved, test, tensorboard = fitted.out.splitlines()[-4:]
     assert re.fullmatch(r"val/acc 0\.\d{4}", val_acc)
@@ -70,10 +79,16 @@ def test_fit_then_test(cli: CLI) -> None:
 
 def test_what_a_run_was_made_with_comes_back_unasked(cli: CLI, shell: CLI) -> None:
     Path("data").rename("daten 😀")
-    made = ["--model.hidden_sizes=[32]", "--model.activation=tanh", "--data.val_size=1000"]
+    made = [
+        "--model.hidden_sizes=[32]",
+        "--model.activation=tanh",
+        "--data.val_size=1000",
+    ]
     root = "--trainer.default_root_dir=elsewhere"
     assert cli("fit", *SHORT, *made, root, "--data.data_dir=daten 😀").code == 0
-    assert refused(cli("test")).startswith("--ckpt_path: no checkpoint in .: run fit first")
+    assert refused(cli("test")).startswith(
+        "--ckpt_path: no checkpoint in .: run fit first"
+    )
     tested = shell("test", root)
     assert tested.code == 0, tested.err
     assert tested.err == ""
@@ -87,7 +102,9 @@ def test_what_a_run_was_made_with_comes_back_unasked(cli: CLI, shell: CLI) -> No
 
 
 def test_explicit_words_win_over_the_runs_settings(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--model.activation=tanh", "--data.val_size=1000").code == 0
+    assert (
+        cli("fit", *SHORT, "--model.activation=tanh", "--data.val_size=1000").code == 0
+    )
     Path("a.yaml").write_text("{model: {activation: sigmoid}, trainer: {logger: null}}")
     accuracies = {}
     for words in ([], ["--model.activation=identity"], ["--config=a.yaml"]):
@@ -117,7 +134,10 @@ def test_without_validation_the_last_checkpoint_serves(cli: CLI) -> None:
     assert fitted.out.splitlines()[-3] == f"Saved {last}"
     assert [path.name for path in Path(last).parent.iterdir()] == ["last.ckpt"]
     assert cli("test").out.startswith(f"Using {last}\n")
-    assert refused(cli("validate")) == "--data.val_size: must be at least 1 to validate, got 0"
+    assert (
+        refused(cli("validate"))
+        == "--data.val_size: must be at least 1 to validate, got 0"
+    )
 
 
 def test_predict(cli: CLI) -> None:
@@ -134,7 +154,9 @@ def test_predict(cli: CLI) -> None:
     assert probabilities.sum(dim=1).sub(1).abs().max() < 1e-5
     labels = read_label_file("data/MNIST/raw/t10k-labels-idx1-ubyte")
     report = json.loads(Path("lightning_logs/version_0/test.json").read_text())
-    assert (digits == labels).double().mean().item() == pytest.approx(report["test/acc"])
+    assert (digits == labels).double().mean().item() == pytest.approx(
+        report["test/acc"]
+    )
 
 
 def test_names_that_the_terminal_cannot_print(
@@ -149,11 +171,16 @@ def test_names_that_the_terminal_cannot_print(
 
 
 def test_the_same_seed_gives_the_same_weights(cli: CLI) -> None:
-    for seed in ("--seed_everything=42", "--seed_everything=42", "--seed_everything=43"):
+    for seed in (
+        "--seed_everything=42",
+        "--seed_everything=42",
+        "--seed_everything=43",
+    ):
         words = ["--model.dropout=0.2", "--trainer.limit_train_batches=50"]
         assert cli("fit", "--trainer.max_epochs=1", *words, seed).code == 0
     first, again, other = (
-        weights(f"lightning_logs/version_{number}/checkpoints/last.ckpt") for number in range(3)
+        weights(f"lightning_logs/version_{number}/checkpoints/last.ckpt")
+        for number in range(3)
     )
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first)
@@ -164,7 +191,9 @@ def test_two_processes_learn_what_one_does(cli: CLI, shell: CLI) -> None:
     assert cli("fit", *words).code == 0
     outcome = shell("fit", *words, *TWO_PROCESSES)
     assert outcome.code == 0, outcome.err
-    one, two = (weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1))
+    one, two = (
+        weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1)
+    )
     assert all(torch.allclose(one[name], two[name], rtol=0, atol=1e-4) for name in one)
 
     accuracies = []
@@ -192,7 +221,9 @@ def test_each_config_runs_and_says_what_it_reached(config: Path, cli: CLI) -> No
     assert found
     link = f"[{config.stem}](configs/{config.name})"
     row = f"| {link} | {found[1]} | {found[2]} | {found[3]} | {question.removeprefix('# ')} |"
-    assert row in Path(__file__).parents[1].joinpath("README.md").read_text().splitlines()
+    assert (
+        row in Path(__file__).parents[1].joinpath("README.md").read_text().splitlines()
+    )
     assert command == f"# python -m mlp_lightning fit --config configs/{config.name}"
 
 
@@ -202,25 +233,39 @@ def test_the_saved_config_makes_the_same_run_again(cli: CLI) -> None:
     saved = Path("lightning_logs/version_0/config.yaml")
     assert yaml.safe_load(saved.read_text())["data"]["batch_size"] == 128
     assert cli("fit", f"--config={saved}").code == 0
-    one, two = (weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1))
+    one, two = (
+        weights(f"lightning_logs/version_{run}/checkpoints/last.ckpt") for run in (0, 1)
+    )
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_what_the_user_switches_off_is_off(cli: CLI) -> None:
-    off = ["--trainer.enable_checkpointing=false", "--trainer.enable_progress_bar=false"]
-    outcome = cli("fit", *SHORT, *off, "--trainer.logger=false", "--trainer.max_epochs=1")
+    off = [
+        "--trainer.enable_checkpointing=false",
+        "--trainer.enable_progress_bar=false",
+    ]
+    outcome = cli(
+        "fit", *SHORT, *off, "--trainer.logger=false", "--trainer.max_epochs=1"
+    )
     assert outcome == Outcome(0, "", outcome.err)
     assert {path.name for path in Path().iterdir()} == {"data"}
 
 
 def test_what_the_user_adds_is_used(cli: CLI) -> None:
-    callbacks = [f"--trainer.callbacks+={name}" for name in ("TQDMProgressBar", "ModelCheckpoint")]
-    profiler = [f"--trainer.profiler{word}" for word in ("=SimpleProfiler", ".filename=profile")]
+    callbacks = [
+        f"--trainer.callbacks+={name}"
+        for name in ("TQDMProgressBar", "ModelCheckpoint")
+    ]
+    profiler = [
+        f"--trainer.profiler{word}" for word in ("=SimpleProfiler", ".filename=profile")
+    ]
     outcome = cli("fit", *SHORT, *callbacks, *profiler, "--trainer.max_epochs=1")
     assert outcome.code == 0, outcome.err
     (report,) = Path("lightning_logs/version_0").glob("*profile*")
     assert "run_training_batch" in report.read_text()
-    saved = {path.name for path in Path("lightning_logs/version_0/checkpoints").iterdir()}
+    saved = {
+        path.name for path in Path("lightning_logs/version_0/checkpoints").iterdir()
+    }
     assert saved == {"best.ckpt", "last.ckpt", "epoch=0-step=5.ckpt"}
 
 
@@ -240,7 +285,13 @@ def test_help_shows_our_options_first(cli: CLI) -> None:
     usage, *lines = outcome.out.splitlines()
     assert usage == "usage: python -m mlp_lightning fit [options]"
     ours = "\n".join(lines[:61])
-    for option in ("hidden_sizes", "activation", "dropout", "optimizer", "lr_scheduler"):
+    for option in (
+        "hidden_sizes",
+        "activation",
+        "dropout",
+        "optimizer",
+        "lr_scheduler",
+    ):
         assert f"--model.{option} " in ours
     for option in ("data_dir", "batch_size", "val_size"):
         assert f"--data.{option} " in ours

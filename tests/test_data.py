@@ -31,7 +31,9 @@ def copy(data_dir: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])  # nobody listens there
+    monkeypatch.setattr(
+        MNIST, "mirrors", ["http://127.0.0.1:9/"]
+    )  # nobody listens there
 
 
 def md5s(folder: Path) -> dict[str, str]:
@@ -55,7 +57,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.write_bytes(b""),
     "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1]),
     "a bit flipped": flip,
-    "a wrong header": lambda file: file.write_bytes(b"\0\0\x08\x02" + file.read_bytes()[4:]),
+    "a wrong header": lambda file: file.write_bytes(
+        b"\0\0\x08\x02" + file.read_bytes()[4:]
+    ),
     "longer": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
 }
 
@@ -63,7 +67,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_is_unpacked_again(damage: str, name: str, copy: Path) -> None:
-    untouched = {file: (copy / "MNIST" / "raw" / file).stat().st_mtime_ns for file in FILES}
+    untouched = {
+        file: (copy / "MNIST" / "raw" / file).stat().st_mtime_ns for file in FILES
+    }
     DAMAGES[damage](copy / "MNIST" / "raw" / name)
     MNISTDataModule(str(copy)).prepare_data()
     assert md5s(copy) == data.MD5
@@ -211,7 +217,9 @@ def test_the_mirrors_are_asked_if_the_package_is_damaged(
             asked.append(self.path)
 
     original = Path(data.__file__).parent / "mnist"
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Mirror, directory=original)) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Mirror, directory=original)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         mirror = f"http://127.0.0.1:{server.server_port}/"
         monkeypatch.setattr(MNIST, "mirrors", [mirror])
@@ -235,7 +243,9 @@ def split(data_dir: Path, **settings: int) -> tuple[Tensor, Tensor]:
     return module.train_rows, module.val_rows
 
 
-def test_the_split_is_disjoint_and_stable(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_split_is_disjoint_and_stable(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, val = split(data_dir)
     assert (len(train), len(val)) == (55_000, 5_000)
     assert torch.equal(torch.cat([train, val]).sort().values, torch.arange(60_000))
@@ -254,7 +264,9 @@ def test_val_size_moves_images_to_the_training_set(data_dir: Path) -> None:
 
 def test_each_process_is_given_its_share(data_dir: Path) -> None:
     module = MNISTDataModule(str(data_dir))
-    progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=5)))
+    progress = SimpleNamespace(
+        batch_progress=SimpleNamespace(current=SimpleNamespace(ready=5))
+    )
     module.trainer = SimpleNamespace(
         global_rank=1,
         world_size=2,
@@ -273,11 +285,15 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
     assert (predict.rank, predict.world_size) == (0, 1)  # all, as nobody gathers
 
 
-def test_a_home_folder_may_be_written_as_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_may_be_written_as_a_tilde(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("USERPROFILE", "/home/somebody")
     assert MNISTDataModule("~/data").raw_dir == Path("/home/somebody/data/MNIST/raw")
-    assert MNISTDataModule("~nobody here/data").raw_dir == Path("~nobody here/data/MNIST/raw")
+    assert MNISTDataModule("~nobody here/data").raw_dir == Path(
+        "~nobody here/data/MNIST/raw"
+    )
 
 
 def test_only_test_and_predict_read_the_test_images(data_dir: Path) -> None:
@@ -286,7 +302,12 @@ def test_only_test_and_predict_read_the_test_images(data_dir: Path) -> None:
         module = MNISTDataModule(str(data_dir))
         module.setup(stage)
         sizes[stage] = len(module.batches.args[0])
-    assert sizes == {"fit": 60_000, "validate": 60_000, "test": 10_000, "predict": 10_000}
+    assert sizes == {
+        "fit": 60_000,
+        "validate": 60_000,
+        "test": 10_000,
+        "predict": 10_000,
+    }
 
 
 class Recorder(MLPClassifier):
@@ -295,7 +316,9 @@ class Recorder(MLPClassifier):
     def on_fit_start(self) -> None:
         self.seen: dict[int, list[Tensor]] = {}
 
-    def on_train_batch_start(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, batch: tuple[Tensor, Tensor], batch_idx: int
+    ) -> None:
         self.seen.setdefault(self.current_epoch, []).append(batch[1])
 
 
@@ -334,5 +357,7 @@ def test_a_wrong_setting_is_named(setting: str, value: int) -> None:
 
 
 def test_validation_needs_images(data_dir: Path) -> None:
-    with pytest.raises(MisconfigurationException, match=r"^val_size: must be at least 1 to val"):
+    with pytest.raises(
+        MisconfigurationException, match=r"^val_size: must be at least 1 to val"
+    ):
         MNISTDataModule(str(data_dir), val_size=0).setup("validate")

@@ -70,7 +70,10 @@ SETTINGS: dict[str, dict[Any, str]] = {
     "data.augmentation.shift": {"29": "must be from 0 to 28, got 29.0"},
     "data.augmentation.elastic": {"1001": "must be from 0 to 1000, got 1001.0"},
     "data.augmentation.smoothing": {"0": "must be from 0.5 to 1000, got 0.0"},
-    "checkpoint.every_n_train_steps": {"-1": "must be at least 0, got -1", "x": "got value: x"},
+    "checkpoint.every_n_train_steps": {
+        "-1": "must be at least 0, got -1",
+        "x": "got value: x",
+    },
     "seed_everything": {"-1": "-1", "4294967296": "4294967296", "abc": "abc"},
     "trainer.max_epochs": {"x": "x", "-7": "-7"},
     "trainer.accelerator": {"abacus": "abacus", "tpu": "torch_xla"},
@@ -82,7 +85,9 @@ SETTINGS: dict[str, dict[Any, str]] = {
     "trainer.val_check_interval": {"0": "must be above 0, got 0", "100000": "100000"},
     "trainer.limit_train_batches": {"-1": "-1", "1.5": "1.5"},
     "trainer.max_time": {"soon": "soon"},
-    "trainer.default_root_dir": {"file": "cannot be written, Not a directory: file/lightning_logs"},
+    "trainer.default_root_dir": {
+        "file": "cannot be written, Not a directory: file/lightning_logs"
+    },
     "trainer.callbacks": {"EarlyStop": "EarlyStop"},
     "trainer.logger": {"Paper": "Paper"},
 }
@@ -138,7 +143,10 @@ WORDS: list[tuple[str, str]] = [
         "fit --model.optimizer=SparseAdam",
         "--model.optimizer: SparseAdam does not support dense gradients",
     ),
-    ("fit --model.lr_scheduler=OneCycleLR", "the following arguments are required: max_lr"),
+    (
+        "fit --model.lr_scheduler=OneCycleLR",
+        "the following arguments are required: max_lr",
+    ),
     (
         "fit --model.lr_scheduler=OneCycleLR --model.lr_scheduler.max_lr=-1",
         "--model.lr_scheduler: learning rates must",
@@ -190,7 +198,10 @@ FILES: dict[str, tuple[bytes, str]] = {
         b"model: {lr: 0.1, net: {_target_: src.Net}}\ndata: {num_workers: 3}",
         "Subcommand 'fit' does not accept option 'model.net._target_' (in a.yaml)",
     ),
-    "the command in it": (b"fit: {data: {val_size: 3}}", "Subcommand 'fit' does not accept option"),
+    "the command in it": (
+        b"fit: {data: {val_size: 3}}",
+        "Subcommand 'fit' does not accept option",
+    ),
     "a list": (b"- model\n- data", "Unexpected config: "),
 }
 
@@ -205,7 +216,9 @@ def run_main(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> CL
         before = set(workplace.rglob("*"))
         with pytest.raises(SystemExit) as caught:
             main(list(words))
-        written = {path for path in workplace.rglob("*") if path.name != "lightning_logs"} - before
+        written = {
+            path for path in workplace.rglob("*") if path.name != "lightning_logs"
+        } - before
         assert not written
         assert isinstance(caught.value.code, int)
         return Outcome(caught.value.code, *capfd.readouterr())
@@ -215,7 +228,9 @@ def run_main(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> CL
 
 OURS = ("model", "data", "checkpoint", "seed")
 CASES = [
-    (option, value, text) for option, texts in SETTINGS.items() for value, text in texts.items()
+    (option, value, text)
+    for option, texts in SETTINGS.items()
+    for value, text in texts.items()
 ]
 
 
@@ -287,7 +302,10 @@ CHECKPOINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a list": lambda held: [1, 2, 3],
     "a tensor": lambda held: torch.zeros(3),
     "another network": lambda held: {**held, "state_dict": {}},
-    "other settings": lambda held: {**held, "hyper_parameters": {"lr": 0.1, "lin1_size": 64}},
+    "other settings": lambda held: {
+        **held,
+        "hyper_parameters": {"lr": 0.1, "lin1_size": 64},
+    },
 }
 
 
@@ -300,7 +318,9 @@ def test_checkpoints(cli: CLI) -> None:
         damaged = path.read_bytes()
         commands = ["test", "predict", "validate", "fit"]
         if kind in ("other settings", "another network"):
-            commands.remove("fit")  # it takes the settings from config.yaml, and has finished
+            commands.remove(
+                "fit"
+            )  # it takes the settings from config.yaml, and has finished
         for command in commands:
             line = refused(cli(command, f"--ckpt_path={path}"))
             assert str(path) in line or "state_dict" in line or "model.l" in line
@@ -335,7 +355,9 @@ def test_a_run_with_a_damaged_config(cli: CLI) -> None:
     assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
     config = Path("lightning_logs/version_0/config.yaml")
     config.write_text("model: [")
-    assert "lightning_logs/version_0/config.yaml" in refused(cli("fit", "--ckpt_path=last"))
+    assert "lightning_logs/version_0/config.yaml" in refused(
+        cli("fit", "--ckpt_path=last")
+    )
 
 
 def limited_fit(size: int, *words: str) -> Outcome:
@@ -354,7 +376,9 @@ def test_a_full_disk(cli: CLI) -> None:
     assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
     path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
     held = path.read_bytes()
-    line = refused(limited_fit(100_000, "--ckpt_path=last", "--trainer.max_epochs=3"), code=1)
+    line = refused(
+        limited_fit(100_000, "--ckpt_path=last", "--trainer.max_epochs=3"), code=1
+    )
     assert "File too large" in line
     assert path.read_bytes() == held
     assert sorted(os.listdir(path.parent)) == ["best.ckpt", "last.ckpt"]
@@ -388,13 +412,23 @@ def test_what_fails_after_the_first_step(cli: CLI) -> None:
             for error in (RuntimeError, ValueError, KeyError)
         ),
         *((MLPClassifier, "__init__", error) for error in (TypeError, ValueError)),
-        *((MLPClassifier, "configure_optimizers", error) for error in (TypeError, ValueError)),
-        *((MNISTDataModule, "setup", ValueError), (MNISTDataModule, "prepare_data", TypeError)),
+        *(
+            (MLPClassifier, "configure_optimizers", error)
+            for error in (TypeError, ValueError)
+        ),
+        *(
+            (MNISTDataModule, "setup", ValueError),
+            (MNISTDataModule, "prepare_data", TypeError),
+        ),
         (MLPClassifier, "validation_step", RuntimeError),
     ],
 )
 def test_a_bug_keeps_its_traceback(
-    cls: type, name: str, error: type[Exception], cli: CLI, monkeypatch: pytest.MonkeyPatch
+    cls: type,
+    name: str,
+    error: type[Exception],
+    cli: CLI,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise error("ours")
@@ -409,6 +443,8 @@ def test_a_bug_keeps_its_traceback(
 
 def test_the_errors_name_what_is_there() -> None:
     """An option that a line names is one of `fit`."""
-    text = "".join(path.read_text() for path in Path(mlp_lightning.__file__).parent.glob("*.py"))
+    text = "".join(
+        path.read_text() for path in Path(mlp_lightning.__file__).parent.glob("*.py")
+    )
     named = set(re.findall(r'"--((?:model|data|trainer|checkpoint)\.\w+)', text))
     assert named <= SETTINGS.keys()

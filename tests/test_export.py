@@ -26,7 +26,11 @@ NETWORKS = {
     "fast": [f"--config={CONFIGS / 'fast.yaml'}"],
     "sigmoid": ["--model.hidden_sizes=[60,50,40,30]", "--model.activation=sigmoid"],
 }
-QUICK = ["--figures=false", "--trainer.max_epochs=1", "--trainer.limit_train_batches=300"]
+QUICK = [
+    "--figures=false",
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=300",
+]
 RUN_WITHOUT_US = """
 import json, sys
 import numpy, onnxruntime, torch
@@ -51,11 +55,16 @@ assert not {"mlp_lightning", "lightning"} & set(sys.modules)
 
 
 @pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> dict[str, Path]:
+def checkpoints(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path
+) -> dict[str, Path]:
     """Networks of each kind, trained for a second."""
     root, found = tmp_path_factory.mktemp("networks"), {}
     for name, words in NETWORKS.items():
-        where = [f"--trainer.default_root_dir={root / name}", f"--data.data_dir={data_dir}"]
+        where = [
+            f"--trainer.default_root_dir={root / name}",
+            f"--data.data_dir={data_dir}",
+        ]
         main(["fit", *words, *QUICK, *where, "--trainer.enable_progress_bar=false"])
         found[name] = root / name / "lightning_logs/version_0/checkpoints/best.ckpt"
     return found
@@ -93,15 +102,26 @@ def test_onnx_and_pt2_answer_like_the_checkpoint_without_this_package(
     for name, checkpoint in checkpoints.items():
         for ending in ("onnx", "pt2"):
             files.append(tmp_path / f"{name}.{ending}")
-            outcome = cli("export", f"--ckpt_path={checkpoint}", f"--output={files[-1]}")
+            outcome = cli(
+                "export", f"--ckpt_path={checkpoint}", f"--output={files[-1]}"
+            )
             assert outcome.code == 0, outcome.err
             assert f"Wrote {files[-1]} (" in outcome.out
             assert outcome.err == ""
     numpy.save(tmp_path / "images.npy", images)
-    command = [sys.executable, "-I", "-c", RUN_WITHOUT_US, tmp_path / "images.npy", *files]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        RUN_WITHOUT_US,
+        tmp_path / "images.npy",
+        *files,
+    ]
     subprocess.run(command, check=True, cwd=tmp_path)
     for file in files:
-        expected = load(checkpoints[file.stem]).probabilities(torch.from_numpy(images)).numpy()
+        expected = (
+            load(checkpoints[file.stem]).probabilities(torch.from_numpy(images)).numpy()
+        )
         answers = numpy.load(f"{file}.npy")
         assert answers.shape == (10_000, 10)
         assert answers.dtype == numpy.float32
@@ -113,13 +133,19 @@ def test_a_file_names_its_run_and_the_accuracy_if_it_is_known(cli: CLI) -> None:
 
     def about(ckpt_path: str) -> tuple[dict[str, str], dict[str, str], str]:
         for ending in ("onnx", "pt2", "html"):
-            outcome = cli("export", f"--ckpt_path={ckpt_path}", f"--output=new/it.{ending}")
+            outcome = cli(
+                "export", f"--ckpt_path={ckpt_path}", f"--output=new/it.{ending}"
+            )
             assert outcome.code == 0, outcome.err
         properties = onnx.load("new/it.onnx").metadata_props
         extra = {"about.json": ""}
         torch.export.load("new/it.pt2", extra_files=extra)
         text = Path("new/it.html").read_text(encoding="utf-8")
-        return {p.key: p.value for p in properties}, json.loads(extra["about.json"]), text
+        return (
+            {p.key: p.value for p in properties},
+            json.loads(extra["about.json"]),
+            text,
+        )
 
     assert cli("fit", *QUICK).code == 0
     onnx_about, pt2_about, html = about("best")
@@ -129,7 +155,9 @@ def test_a_file_names_its_run_and_the_accuracy_if_it_is_known(cli: CLI) -> None:
     assert "test_acc" not in onnx_about
     assert "of the test images right" not in html
     assert cli("test").code == 0
-    accuracy = json.loads(Path("lightning_logs/version_0/test.json").read_text())["test/acc"]
+    accuracy = json.loads(Path("lightning_logs/version_0/test.json").read_text())[
+        "test/acc"
+    ]
     onnx_about, pt2_about, html = about("best")
     assert onnx_about["test_acc"] == pt2_about["test_acc"] == f"{accuracy:.4f}"
     assert f"{accuracy:.2%} of the test images right" in html
@@ -141,7 +169,11 @@ def test_a_file_names_its_run_and_the_accuracy_if_it_is_known(cli: CLI) -> None:
         assert f"checkpoints/{untested}.ckpt" in extra["about.json"]
         assert "test_acc" not in extra["about.json"]
     assert Path("new/it.html").stat().st_size < 1_000_000
-    assert sorted(os.listdir("new")) == ["it.html", "it.onnx", "it.pt2"]  # no scratch folder
+    assert sorted(os.listdir("new")) == [
+        "it.html",
+        "it.onnx",
+        "it.pt2",
+    ]  # no scratch folder
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -153,7 +185,10 @@ def test_the_page_answers_as_predict_does(
     pictures: list[tuple[int, Path]],
     driver: Any,
 ) -> None:
-    assert cli("export", f"--ckpt_path={checkpoints[name]}", "--output=page.html").code == 0
+    assert (
+        cli("export", f"--ckpt_path={checkpoints[name]}", "--output=page.html").code
+        == 0
+    )
     driver.get(Path("page.html").resolve().as_uri())
     model = load(checkpoints[name])
     answers = numpy.array(
@@ -191,7 +226,10 @@ def test_the_page_is_used_by_mouse_keys_and_files(
 ) -> None:
     from selenium.webdriver import ActionChains, Keys
 
-    assert cli("export", f"--ckpt_path={checkpoints['fast']}", "--output=page.html").code == 0
+    assert (
+        cli("export", f"--ckpt_path={checkpoints['fast']}", "--output=page.html").code
+        == 0
+    )
     driver.get(Path("page.html").resolve().as_uri())
 
     def text(selector: str) -> str:
@@ -200,7 +238,9 @@ def test_the_page_is_used_by_mouse_keys_and_files(
     labels = read_label_file(str(data_dir / "MNIST/raw/t10k-labels-idx1-ubyte"))
     samples = driver.find_elements("css selector", "#samples button")
     names = [sample.get_attribute("aria-label") for sample in samples]
-    assert [name[-1] for name in names] == [str(digit) for digit in range(10) for _ in range(2)]
+    assert [name[-1] for name in names] == [
+        str(digit) for digit in range(10) for _ in range(2)
+    ]
     first = (labels == 3).nonzero()[0].item()
     samples[6].click()
     shown = images[first]
@@ -215,8 +255,12 @@ def test_the_page_is_used_by_mouse_keys_and_files(
     driver.find_element("id", "clear").click()
     assert text("#answer") == "Draw a digit."
     paper = driver.find_element("id", "paper")
-    strokes = ActionChains(driver, duration=0).move_to_element_with_offset(paper, 0, -90)
-    strokes.click_and_hold().move_by_offset(0, 90).move_by_offset(0, 90).release().perform()
+    strokes = ActionChains(driver, duration=0).move_to_element_with_offset(
+        paper, 0, -90
+    )
+    strokes.click_and_hold().move_by_offset(0, 90).move_by_offset(
+        0, 90
+    ).release().perform()
     assert text("#answer").startswith("It is a 1")  # a stroke from top to bottom
     driver.find_element("id", "clear").click()
     keys = [Keys.ARROW_UP] * 9 + [" "] + [Keys.ARROW_DOWN] * 18 + [" ", Keys.ARROW_LEFT]
@@ -227,7 +271,9 @@ def test_the_page_is_used_by_mouse_keys_and_files(
     units = driver.find_element("css selector", ".units")
     ActionChains(driver).move_to_element_with_offset(units, 5, 5).perform()
     before = text(".unit")
-    assert before.startswith("Unit 73 of 128: its 784 weights")  # of 8 rows of 16, in the middle
+    assert before.startswith(
+        "Unit 73 of 128: its 784 weights"
+    )  # of 8 rows of 16, in the middle
     units.send_keys(Keys.ARROW_RIGHT)
     assert text(".unit").startswith("Unit 74 of 128")
     (tmp_path / "no.png").write_bytes(b"no picture")
@@ -249,7 +295,10 @@ def test_a_painted_digit_is_normalised_to_the_bit(
 ) -> None:
     from mlp_lightning.handwriting import read_digit
 
-    assert cli("export", f"--ckpt_path={checkpoints['linear']}", "--output=page.html").code == 0
+    assert (
+        cli("export", f"--ckpt_path={checkpoints['linear']}", "--output=page.html").code
+        == 0
+    )
     driver.get(Path("page.html").resolve().as_uri())
     for image in images[:10]:
         answer, picture = paint(driver, image)
@@ -264,8 +313,14 @@ def test_a_painted_digit_is_normalised_to_the_bit(
         (["--output=data/raw.html/it.onnx"], "--output: cannot be written, "),
         (["--output=it"], "--output: must end in .onnx, .pt2, .html, got it"),
         ([], "export.output"),
-        (["--output=it.onnx", "--ckpt_path=none"], "--ckpt_path: no checkpoint in none"),
-        (["--output=it.onnx", "--model.hidden_sizes=[3]"], "--model.hidden_sizes: [3], but"),
+        (
+            ["--output=it.onnx", "--ckpt_path=none"],
+            "--ckpt_path: no checkpoint in none",
+        ),
+        (
+            ["--output=it.onnx", "--model.hidden_sizes=[3]"],
+            "--model.hidden_sizes: [3], but",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_refused(
@@ -279,7 +334,14 @@ def test_what_cannot_be_exported_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"checkpoint": null}', '{"checkpoint": "checkpoints/best.ckpt"}', "{"]
+    "text",
+    [
+        "[]",
+        "{}",
+        '{"checkpoint": null}',
+        '{"checkpoint": "checkpoints/best.ckpt"}',
+        "{",
+    ],
 )
 def test_a_strange_test_json_tells_no_accuracy(text: str, tmp_path: Path) -> None:
     from mlp_lightning.export import _describe
@@ -307,7 +369,9 @@ def test_an_onnx_file_of_more_than_one_part_is_refused(
 
 def test_the_page_in_docs_is_of_this_code() -> None:
     root = CONFIGS.parent
-    before, after = (root / "mlp_lightning/page.html").read_text(encoding="utf-8").split("MODEL")
+    before, after = (
+        (root / "mlp_lightning/page.html").read_text(encoding="utf-8").split("MODEL")
+    )
     exported = (root / "docs/index.html").read_text(encoding="utf-8")
     assert exported.startswith(before)
     assert exported.endswith(after)
@@ -329,7 +393,9 @@ def test_without_onnxruntime_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     words = (f"--ckpt_path={checkpoints['linear']}", "--output=it.onnx")
     message = refused(cli("export", *words))
-    assert message == ("--output: .onnx needs onnxruntime: pip install 'mlp-lightning[onnx]'")
+    assert message == (
+        "--output: .onnx needs onnxruntime: pip install 'mlp-lightning[onnx]'"
+    )
 
 
 def test_other_answers_than_the_checkpoints_are_not_kept(

@@ -22,7 +22,9 @@ from mlp_lightning.mlp import normalise
 
 CLI = Callable[..., Outcome]
 RUN = Path("lightning_logs/version_0")
-WEIGHTS = {f"network.{layer}.{part}" for layer in (1, 4, 7) for part in ("weight", "bias")}
+WEIGHTS = {
+    f"network.{layer}.{part}" for layer in (1, 4, 7) for part in ("weight", "bias")
+}
 
 
 def events(run: Path) -> EventAccumulator:
@@ -38,11 +40,16 @@ def hparams(board: EventAccumulator, kind: str) -> Any:
 
 def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     words = ["--trainer.max_epochs=3", "--data.val_size=500", "--model.optimizer=SGD"]
-    assert cli("fit", *SHORT, *words, "--figures=true", "--model.optimizer.lr=0.02").code == 0
+    assert (
+        cli("fit", *SHORT, *words, "--figures=true", "--model.optimizer.lr=0.02").code
+        == 0
+    )
     board = events(RUN)
     tags = board.Tags()
     images = {tag: board.Images(tag) for tag in tags["images"]}
-    assert {tag: [image.step for image in series] for tag, series in images.items()} == {
+    assert {
+        tag: [image.step for image in series] for tag, series in images.items()
+    } == {
         "images/training": [0],
         **{f"images/{name}": [4, 14] for name in ("confusion", "weights", "wrong")},
     }  # the first validation and the end, but none within 30 s
@@ -51,7 +58,10 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     assert set(tags["histograms"]) == {
         f"{kind}/{name}" for kind in ("weights", "gradients") for name in WEIGHTS
     }
-    assert [event.step for event in board.Histograms("weights/network.1.weight")] == [4, 14]
+    assert [event.step for event in board.Histograms("weights/network.1.weight")] == [
+        4,
+        14,
+    ]
     histogram = board.Histograms("gradients/network.1.weight")[1].histogram_value
     assert histogram.num == 784 * 128
     assert histogram.min < 0 < histogram.max
@@ -72,7 +82,14 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     assert settings["optimizer"].string_value == "SGD, lr: 0.02"
     assert settings["batch_size"].number_value == 64
     assert set(settings) == {
-        *("activation", "augmentation", "batch_size", "dropout", "hidden_sizes", "lr_scheduler"),
+        *(
+            "activation",
+            "augmentation",
+            "batch_size",
+            "dropout",
+            "hidden_sizes",
+            "lr_scheduler",
+        ),
         *("max_epochs", "optimizer", "precision", "seed", "val_size"),
     }
     assert settings["augmentation"].string_value == "none"
@@ -84,7 +101,9 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     report = json.loads((RUN / "test.json").read_text())
     assert events(RUN).Scalars("test/acc")[-1].value == report["test/acc"]
     counts = read_label_file("data/MNIST/raw/t10k-labels-idx1-ubyte").bincount()
-    right = sum(report[f"test_acc/{digit}"] * counts[digit].item() for digit in range(10))
+    right = sum(
+        report[f"test_acc/{digit}"] * counts[digit].item() for digit in range(10)
+    )
     assert right / 10_000 == pytest.approx(report["test/acc"])
     assert "test_acc/3" in tested.out
     assert "Most often taken for another: " in tested.out
@@ -94,7 +113,10 @@ def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
     logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=."]
     outcome = cli("fit", *SHORT, "--figures=true", *logger)
     assert outcome.code == 0
-    assert outcome.out.count("Pictures are left out: they need TensorBoard's logger\n") == 1
+    assert (
+        outcome.out.count("Pictures are left out: they need TensorBoard's logger\n")
+        == 1
+    )
 
 
 def test_pictures_can_be_turned_off(cli: CLI) -> None:
@@ -109,7 +131,9 @@ def test_without_validation_the_weights_are_drawn_at_the_end(cli: CLI) -> None:
     assert set(events(RUN).Tags()["images"]) == {"images/training", "images/weights"}
 
 
-def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(cli: CLI) -> None:
+def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(
+    cli: CLI,
+) -> None:
     words = [word for word in SHORT if "figures" not in word]
     own = "--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint"
     assert cli("fit", *words, "--trainer.max_epochs=1", own).code == 0
@@ -133,27 +157,42 @@ def test_a_sheet_shows_the_pixels_that_the_network_got() -> None:
     picture = sheet(zip(images, map(str, range(12)), strict=True))
     assert picture.size == (880, 2 * 116)
     corner = torch.tensor(
-        list(picture.crop((88, 116, 172, 200)).convert("L").tobytes()), dtype=torch.uint8
+        list(picture.crop((88, 116, 172, 200)).convert("L").tobytes()),
+        dtype=torch.uint8,
     )
     assert torch.equal(corner.view(84, 84)[1::3, 1::3], images[11])
 
 
-def drawn(folder: Path, model: Any, *callbacks: Any, **settings: Any) -> EventAccumulator:
+def drawn(
+    folder: Path, model: Any, *callbacks: Any, **settings: Any
+) -> EventAccumulator:
     """Train for some steps, and return what TensorBoard has."""
     config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
     figures = Figures("", {**config, "trainer": {"max_epochs": 1, "precision": None}})
-    settings = {**QUIET, "limit_val_batches": 1, "logger": TensorBoardLogger(folder), **settings}
+    settings = {
+        **QUIET,
+        "limit_val_batches": 1,
+        "logger": TensorBoardLogger(folder),
+        **settings,
+    }
     trainer = Trainer(**settings, callbacks=[*callbacks, figures])
     trainer.fit(model, MNISTDataModule(str(folder / "data")))
     return events(Path(trainer.log_dir))
 
 
-def test_pictures_show_the_network_as_it_is_whenever_it_was_evaluated(workplace: Path) -> None:
+def test_pictures_show_the_network_as_it_is_whenever_it_was_evaluated(
+    workplace: Path,
+) -> None:
     model = MLPClassifier([8])
-    board = drawn(workplace, model, num_sanity_val_steps=1, max_steps=5, val_check_interval=3)
+    board = drawn(
+        workplace, model, num_sanity_val_steps=1, max_steps=5, val_check_interval=3
+    )
     series = board.Images("images/confusion")
     assert [image.step for image in series] == [2, 4]
-    assert [event.step for event in board.Histograms("gradients/network.1.weight")] == [2, 4]
+    assert [event.step for event in board.Histograms("gradients/network.1.weight")] == [
+        2,
+        4,
+    ]
     loader = model.trainer.datamodule.val_dataloader()
     digits = model.probabilities(loader.images[loader.rows]).argmax(dim=1)
     matrix = torch.zeros(10, 10, dtype=torch.long)
@@ -187,13 +226,17 @@ class Untraceable(torch.nn.Flatten):
         return super().forward(images)
 
 
-def test_pictures_show_averaged_weights_where_these_are_evaluated(workplace: Path) -> None:
+def test_pictures_show_averaged_weights_where_these_are_evaluated(
+    workplace: Path,
+) -> None:
     model = MLPClassifier([8], optimizer=partial(torch.optim.SGD, lr=0.3))
     settings: Any = {"max_steps": 9, "val_check_interval": 9, "limit_val_batches": 1.0}
     board = drawn(workplace, model, EMAWeightAveraging(decay=0.9), **settings)
     (image,) = board.Images("images/confusion")
     picture = Image.open(io.BytesIO(image.encoded_image_string))
-    assert picture.tobytes() == confusion(model.matrix).tobytes()  # that val/acc is from
+    assert (
+        picture.tobytes() == confusion(model.matrix).tobytes()
+    )  # that val/acc is from
 
 
 class Convolutions(MLPClassifier):
@@ -213,7 +256,11 @@ def test_a_network_of_ones_own_is_drawn_as_far_as_it_can_be(
 ) -> None:
     model = Convolutions()
     board = drawn(workplace, model, max_steps=1, val_check_interval=1)
-    assert set(board.Tags()["images"]) == {"images/training", "images/wrong", "images/confusion"}
+    assert set(board.Tags()["images"]) == {
+        "images/training",
+        "images/wrong",
+        "images/confusion",
+    }
     assert not board.Tags()["graph"]
     assert "val/acc" not in model.trainer.callback_metrics  # it would be 0 / 0
     assert capfd.readouterr().out == ""

@@ -33,7 +33,9 @@ def test_a_digit_of_mnist_reads_as_itself(images: torch.Tensor, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_give_what_mnist_has(kind: str, images: torch.Tensor, tmp_path: Path) -> None:
+def test_pictures_give_what_mnist_has(
+    kind: str, images: torch.Tensor, tmp_path: Path
+) -> None:
     read, naive = [], []
     for path, number in write(images.numpy(), tmp_path, kind, 12, seed=5):
         read.append(distance(read_digit(path), images[number]))
@@ -61,16 +63,26 @@ def test_where_the_digit_is_and_how_large_does_not_matter(
 def test_the_answer_is_as_mnist_makes_it(images: torch.Tensor, tmp_path: Path) -> None:
     random = numpy.random.default_rng(3)
     for number in range(20):
-        path = save(draw(images[number].numpy(), "paper", random), "paper", tmp_path / "a", random)
+        path = save(
+            draw(images[number].numpy(), "paper", random),
+            "paper",
+            tmp_path / "a",
+            random,
+        )
         digit = read_digit(path)
         assert digit.dtype == torch.uint8
         assert digit.shape == (28, 28)
         assert digit.max() == 255
-        rows, columns = (digit > 0).any(dim=1).nonzero(), (digit > 0).any(dim=0).nonzero()
+        rows, columns = (
+            (digit > 0).any(dim=1).nonzero(),
+            (digit > 0).any(dim=0).nonzero(),
+        )
         assert 18 <= max(len(rows), len(columns)) <= 20
         mass = digit.double()
         for axis in (0, 1):
-            centre = (mass.sum(dim=1 - axis) @ torch.arange(28.0, dtype=torch.double)) / mass.sum()
+            centre = (
+                mass.sum(dim=1 - axis) @ torch.arange(28.0, dtype=torch.double)
+            ) / mass.sum()
             assert abs(centre.item() - 14) <= 0.51
 
 
@@ -102,7 +114,10 @@ def _transparent(ink: int) -> Callable[[Image.Image, Path], None]:
 FORMS: dict[str, tuple[str, Callable[[Image.Image, Path], None]]] = {
     "colour": ("png", lambda picture, path: picture.convert("RGB").save(path)),
     "palette": ("png", lambda picture, path: picture.convert("P").save(path)),
-    "bilevel": ("png", lambda picture, path: picture.point(lambda x: 255 * (x > 127)).save(path)),
+    "bilevel": (
+        "png",
+        lambda picture, path: picture.point(lambda x: 255 * (x > 127)).save(path),
+    ),
     "light on dark": (
         "png",
         lambda picture, path: Image.eval(picture, lambda x: 255 - x).save(path),
@@ -113,13 +128,19 @@ FORMS: dict[str, tuple[str, Callable[[Image.Image, Path], None]]] = {
     "black ink": ("png", _transparent(0)),
     "white ink": ("webp", _transparent(255)),
     "JPEG": ("jpg", lambda picture, path: picture.save(path, quality=90)),
-    "CMYK": ("jpg", lambda picture, path: picture.convert("CMYK").save(path, quality=95)),
+    "CMYK": (
+        "jpg",
+        lambda picture, path: picture.convert("CMYK").save(path, quality=95),
+    ),
     "CMYK TIFF": ("tiff", lambda picture, path: picture.convert("CMYK").save(path)),
     "turned": ("jpg", _turned),
     "GIF": ("gif", lambda picture, path: picture.save(path)),
     "BMP": ("bmp", lambda picture, path: picture.save(path)),
     "WebP": ("webp", lambda picture, path: picture.save(path, lossless=True)),
-    "LAB": ("tiff", lambda picture, path: picture.convert("RGB").convert("YCbCr").save(path)),
+    "LAB": (
+        "tiff",
+        lambda picture, path: picture.convert("RGB").convert("YCbCr").save(path),
+    ),
     "a wrong ending": ("bmp", lambda picture, path: picture.save(path, format="png")),
 }
 
@@ -151,7 +172,9 @@ def _png(width: int, height: int) -> bytes:
     for name, content in ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
                           (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):  # fmt: skip
         check = zlib.crc32(name + content)
-        chunks += struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+        chunks += (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+        )
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
@@ -194,7 +217,9 @@ def test_a_picture_without_a_digit_gives_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "gif", "tiff", "bmp", "webp"])
-def test_a_damaged_picture_gives_a_digit_or_a_reason(ending: str, tmp_path: Path) -> None:
+def test_a_damaged_picture_gives_a_digit_or_a_reason(
+    ending: str, tmp_path: Path
+) -> None:
     path, random = tmp_path / f"a.{ending}", numpy.random.default_rng(2)
     page = Image.new("RGB", (120, 90), "white")
     page.paste("navy", (50, 20, 60, 70))

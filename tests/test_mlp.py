@@ -43,7 +43,9 @@ def test_forward_equals_numpy(hidden_sizes: Sequence[int], activation: str) -> N
     layers = [parameter.detach().double().numpy() for parameter in network.parameters()]
     assert [len(bias) for bias in layers[1::2]] == [*hidden_sizes, 10]
     x = images.double().numpy().reshape(7, 784)
-    for number, (weight, bias) in enumerate(zip(layers[::2], layers[1::2], strict=True)):
+    for number, (weight, bias) in enumerate(
+        zip(layers[::2], layers[1::2], strict=True)
+    ):
         x = x @ weight.T + bias
         if number < len(hidden_sizes):
             x = ACTIVATIONS[activation](x)
@@ -60,7 +62,9 @@ def test_dropout_follows_each_hidden_activation() -> None:
     names = [type(layer).__name__ for layer in network]
     assert names == ["Flatten", *["Linear", "Tanh", "Dropout"] * 2, "Linear"]
     assert [network[3].p, network[6].p] == [0.5, 0.5]
-    assert network.state_dict().keys() == MLP((8, 8)).state_dict().keys()  # of one shape with all
+    assert (
+        network.state_dict().keys() == MLP((8, 8)).state_dict().keys()
+    )  # of one shape with all
 
 
 def test_an_activation_by_class_path_with_its_arguments() -> None:
@@ -90,7 +94,9 @@ def test_an_activation_by_class_path_with_its_arguments() -> None:
     ],
 )
 def test_a_wrong_setting_is_named(setting: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"^{setting}: must be|^{setting}: each must be"):
+    with pytest.raises(
+        ValueError, match=rf"^{setting}: must be|^{setting}: each must be"
+    ):
         MLP(**{setting: value})
 
 

@@ -43,7 +43,9 @@ def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
     for number, (file, digit, *cells, error) in enumerate(rows):
         assert (file, error) == (f"digits/{number}.png", "")
         answer = model.probabilities(read_digit(file)[None])[0]
-        assert torch.allclose(torch.tensor([float(cell) for cell in cells]), answer, atol=1e-5)
+        assert torch.allclose(
+            torch.tensor([float(cell) for cell in cells]), answer, atol=1e-5
+        )
         assert int(digit) == answer.argmax()
         first, second = answer.topk(2).indices.tolist()
         line = next(line for line in outcome.out.splitlines() if file in line)
@@ -53,8 +55,14 @@ def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
         )]  # fmt: skip
     sheet = Image.open(RUN / "predictions.png")
     assert sheet.size == (10 * 88, 84 + 32)  # each beside what the network saw
-    least = min(range(3), key=lambda number: max(float(cell) for cell in rows[number][2:12]))
-    seen = read_digit(f"digits/{least}.png").repeat_interleave(3, 0).repeat_interleave(3, 1)
+    least = min(
+        range(3), key=lambda number: max(float(cell) for cell in rows[number][2:12])
+    )
+    seen = (
+        read_digit(f"digits/{least}.png")
+        .repeat_interleave(3, 0)
+        .repeat_interleave(3, 1)
+    )
     shown = torch.tensor(
         list(sheet.crop((88, 0, 172, 84)).convert("L").tobytes()), dtype=torch.uint8
     )
@@ -75,7 +83,10 @@ def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None
     assert rows.pop("digits/a line\nmore.jpg")[-1] == "is no picture"
     assert list(rows) == ["digits/0.png", "digits/1.png", "digits/2.png"]
     assert all(row[1] for row in rows.values())
-    for words in (["digits/empty.png", "is empty"], ["digits/a line more.jpg", "is no picture"]):
+    for words in (
+        ["digits/empty.png", "is empty"],
+        ["digits/a line more.jpg", "is no picture"],
+    ):
         (line,) = [line for line in outcome.out.splitlines() if words[0] in line]
         assert line.endswith(words[1])
     assert {path.name for path in Path("answers/here").iterdir()} == {
@@ -85,7 +96,9 @@ def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None
 
 
 @pytest.mark.usefixtures("run")
-def test_answers_are_not_taken_for_pictures(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_are_not_taken_for_pictures(
+    cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(Path.cwd()))
     monkeypatch.setenv("USERPROFILE", str(Path.cwd()))
     for _ in range(2):
@@ -95,7 +108,9 @@ def test_answers_are_not_taken_for_pictures(cli: CLI, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.usefixtures("run")
-def test_a_picture_that_has_gone_is_left_out(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_has_gone_is_left_out(
+    cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gone(path: str) -> Image.Image:
         return open_picture(f"{path}.moved")
 
@@ -133,14 +148,17 @@ def test_no_data_is_needed_to_read_pictures(cli: CLI) -> None:
         ("**/1.png", ["digits/1.png"]),
     ],
 )
-def test_pictures_can_be_named_in_many_ways(given: str, files: list[str], cli: CLI) -> None:
+def test_pictures_can_be_named_in_many_ways(
+    given: str, files: list[str], cli: CLI
+) -> None:
     assert cli("predict", f"--data.images={given}").code == 0
     assert [row[0] for row in table(RUN / "predictions.csv")] == files
 
 
 @pytest.mark.usefixtures("run")
 @pytest.mark.parametrize(
-    "given", ["nothing.png", "~nobody/a.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"]
+    "given",
+    ["nothing.png", "~nobody/a.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"],
 )
 def test_pictures_that_are_not_there_are_refused(given: str, cli: CLI) -> None:
     Path("empty").mkdir()

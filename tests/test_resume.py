@@ -21,11 +21,19 @@ from mlp_lightning.runs import Checkpoints
 
 CLI = Callable[..., Outcome]
 SMALL = [  # epochs of 20 batches, the last one smaller
-    *("--data.val_size=58740", "--trainer.max_epochs=3", "--trainer.log_every_n_steps=1"),
+    *(
+        "--data.val_size=58740",
+        "--trainer.max_epochs=3",
+        "--trainer.log_every_n_steps=1",
+    ),
     *("--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"),
     "--figures=false",
 ]
-MOMENTUM = ["--model.optimizer=SGD", "--model.optimizer.lr=0.05", "--model.optimizer.momentum=0.9"]
+MOMENTUM = [
+    "--model.optimizer=SGD",
+    "--model.optimizer.lr=0.05",
+    "--model.optimizer.momentum=0.9",
+]
 ONE_CYCLE = ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"]
 PLATEAU = [
     *(
@@ -43,16 +51,19 @@ KINDS = {
     "dropout": ["--model.dropout=0.3"],
     "one cycle": [*MOMENTUM, *ONE_CYCLE],
     "plateau": [*MOMENTUM, *PLATEAU],
-    "accumulation": ["--trainer.accumulate_grad_batches=3", "--data.augmentation.rotation=15"],
+    "accumulation": [
+        "--trainer.accumulate_grad_batches=3",
+        "--data.augmentation.rotation=15",
+    ],
     "validation amid epochs": ["--trainer.val_check_interval=7"],
     "validation by steps": [
-        *("--trainer.val_check_interval=13", "--trainer.check_val_every_n_epoch=null"),
+        *("--trainer.val_check_interval=13", "--trainer.check_val_every_n_epoch=null")
     ],
     "steps": ["--trainer.max_steps=50", "--trainer.max_epochs=-1"],
     "no validation": ["--data.val_size=0", "--trainer.limit_train_batches=20"],
     "plateau, validation amid epochs": [*PLATEAU, "--trainer.val_check_interval=11"],
     "accumulation, validation amid it": [
-        *("--trainer.accumulate_grad_batches=3", "--trainer.val_check_interval=7"),
+        *("--trainer.accumulate_grad_batches=3", "--trainer.val_check_interval=7")
     ],
     "overfit": ["--trainer.overfit_batches=8", "--trainer.max_epochs=5"],
     "early stop": [
@@ -60,7 +71,10 @@ KINDS = {
         *("--trainer.callbacks.patience=1", "--trainer.callbacks.min_delta=10"),
     ],
     "augmentation and averages": [
-        *(f"--data.augmentation.{name}" for name in ("rotation=15", "shear=0.1", "elastic=36")),
+        *(
+            f"--data.augmentation.{name}"
+            for name in ("rotation=15", "shear=0.1", "elastic=36")
+        ),
         *AVERAGES,
     ],
     "sanity check": ["--trainer.num_sanity_val_steps=1"],
@@ -79,14 +93,23 @@ def state(run: str | Path) -> dict[str, Any]:
     last = torch.load(Path(run, "checkpoints", "last.ckpt"), weights_only=True)
     return {
         name: last[name]
-        for name in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
+        for name in (
+            "state_dict",
+            "optimizer_states",
+            "lr_schedulers",
+            "global_step",
+            "epoch",
+        )
     } | {name: last.get(name) for name in ("current_model_state", "averaging_state")}
 
 
 def curves(run: str | Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(run)).Reload()
     tags = events.Tags()["scalars"]
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in tags
+    }
 
 
 def assert_equal(one: Any, two: Any) -> None:
@@ -126,21 +149,27 @@ def kill(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_run_ends_as_if_it_had_not_been(kind: str, cli: CLI, kill: Any) -> None:
+def test_a_killed_run_ends_as_if_it_had_not_been(
+    kind: str, cli: CLI, kill: Any
+) -> None:
     words = [*SMALL, *KINDS[kind], "--checkpoint.every_n_train_steps=4"]
     assert cli("fit", *words).code == 0
     kill(MLPClassifier, "training_step", 10 if "accumulation" in kind else 27, *words)
     run = "lightning_logs/version_1"
-    before = torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    before = torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True)[
+        "global_step"
+    ]
     outcome = cli("fit", "--ckpt_path=last")
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith(f"Continuing {run} after step {before}\n")
     assert sorted(path.name for path in Path("lightning_logs").iterdir()) == [
-        *("version_0", "version_1"),
+        *("version_0", "version_1")
     ]
     assert_equal(state(run), state("lightning_logs/version_0"))
     assert_equal(curves(run), curves("lightning_logs/version_0"))
-    one, two = (Path(f"lightning_logs/version_{n}/config.yaml").read_text() for n in (0, 1))
+    one, two = (
+        Path(f"lightning_logs/version_{n}/config.yaml").read_text() for n in (0, 1)
+    )
     assert one == two
 
 
@@ -163,7 +192,9 @@ def test_killed_anywhere(cls: type, hook: str, step: int, cli: CLI, kill: Any) -
         pytest.fail(f"{cls} has no {hook}")
     kill(cls, hook, step, *words)
     kill(cls, hook, step, "--ckpt_path=last")  # and again
-    kill(MLPClassifier, "training_step", max(step, 45), "--ckpt_path=last") if step < 60 else None
+    kill(
+        MLPClassifier, "training_step", max(step, 45), "--ckpt_path=last"
+    ) if step < 60 else None
     assert cli("fit", "--ckpt_path=last").code == 0
     assert_equal(state("lightning_logs/version_1"), state("lightning_logs/version_0"))
     assert_equal(curves("lightning_logs/version_1"), curves("lightning_logs/version_0"))
@@ -192,18 +223,29 @@ def test_a_finished_run_says_so_and_can_be_prolonged(cli: CLI) -> None:
     held = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
     for words in ([], ["--trainer.max_epochs=2"], ["--trainer.max_steps=1000"]):
         outcome = cli("fit", f"--ckpt_path={run}", *words)
-        assert outcome == (0, f"{run} is finished: --trainer.max_epochs N prolongs it\n", "")
-    assert held == {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
+        assert outcome == (
+            0,
+            f"{run} is finished: --trainer.max_epochs N prolongs it\n",
+            "",
+        )
+    assert held == {
+        path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()
+    }
     assert cli("fit", f"--ckpt_path={run}", "--trainer.max_epochs=5").code == 0
     assert_equal(state(run), state("lightning_logs/version_0"))
     assert_equal(curves(run), curves("lightning_logs/version_0"))
-    assert yaml.safe_load(Path(run, "config.yaml").read_text())["trainer"]["max_epochs"] == 5
+    assert (
+        yaml.safe_load(Path(run, "config.yaml").read_text())["trainer"]["max_epochs"]
+        == 5
+    )
     assert len(list(Path("lightning_logs").iterdir())) == 2
 
 
 def test_steps_can_be_prolonged_from_amid_an_epoch(cli: CLI) -> None:
     assert cli("fit", *SMALL, "--trainer.max_steps=50").code == 0
-    assert cli("fit", *SMALL, "--trainer.max_steps=33", "--trainer.max_epochs=2").code == 0
+    assert (
+        cli("fit", *SMALL, "--trainer.max_steps=33", "--trainer.max_epochs=2").code == 0
+    )
     words = ["--trainer.max_steps=50", "--trainer.max_epochs=3"]
     assert cli("fit", "--ckpt_path=last", *words).code == 0
     assert_equal(state("lightning_logs/version_1"), state("lightning_logs/version_0"))
@@ -216,7 +258,9 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: CLI, kill: Any) -> None:
     held = Path("lightning_logs/version_0/config.yaml").read_text()
     for limit in ("4", "-1", "null"):
         line = refused(cli("fit", "--ckpt_path=last", f"--trainer.max_epochs={limit}"))
-        assert line.startswith("--trainer.max_epochs: a run of one cycle ends with it, and cannot")
+        assert line.startswith(
+            "--trainer.max_epochs: a run of one cycle ends with it, and cannot"
+        )
     assert Path("lightning_logs/version_0/config.yaml").read_text() == held
     assert cli("fit", "--ckpt_path=last").code == 0
 
@@ -236,7 +280,10 @@ FIXED = [
     "--data.augmentation.rotation=15",
     *("--trainer.precision=bf16-mixed", "--trainer.accumulate_grad_batches=2"),
     *("--trainer.gradient_clip_val=1", "--trainer.limit_train_batches=3"),
-    *("--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/loss", "--config=a.yaml"),
+    *(
+        "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/loss",
+        "--config=a.yaml",
+    ),
     "--checkpoint.every_n_train_steps=3",
 ]
 
@@ -249,7 +296,9 @@ def test_what_may_not_change(cli: CLI, kill: Any) -> None:
     for words in FIXED:
         line = refused(cli("fit", "--ckpt_path=last", *words.split()))
         assert "the run was begun with " in line
-        assert line.startswith("--model.activation" if "config" in words else words[:12])
+        assert line.startswith(
+            "--model.activation" if "config" in words else words[:12]
+        )
         assert Path("lightning_logs/version_0/config.yaml").read_text() == held
 
 
@@ -258,7 +307,11 @@ def test_what_may_change(cli: CLI, kill: Any) -> None:
     kill(MLPClassifier, "training_step", 30, *SMALL)
     Path("data").rename("elsewhere")
     Path("lightning_logs").rename("moved")
-    words = ["--data.data_dir=elsewhere", "--trainer.max_time=00:01:00:00", "--data.batch_size=64"]
+    words = [
+        "--data.data_dir=elsewhere",
+        "--trainer.max_time=00:01:00:00",
+        "--data.batch_size=64",
+    ]
     words += [
         "--trainer.devices=1",
         "--trainer.accelerator=cpu",
@@ -274,7 +327,9 @@ def test_what_may_change(cli: CLI, kill: Any) -> None:
 
 
 def test_a_checkpoint_before_the_last_can_be_returned_to(cli: CLI, kill: Any) -> None:
-    kill(MLPClassifier, "training_step", 25, *SMALL, "--checkpoint.every_n_train_steps=8")
+    kill(
+        MLPClassifier, "training_step", 25, *SMALL, "--checkpoint.every_n_train_steps=8"
+    )
     run = Path("lightning_logs/version_0")
     last = run / "checkpoints" / "last.ckpt"
     kept = last.rename(last.with_name("kept.ckpt"))
@@ -338,16 +393,26 @@ def test_an_exception_writes_nothing(cli: CLI, kill: Any) -> None:
 
 
 def test_nan_stops_the_run_and_leaves_the_last_good_checkpoint(cli: CLI) -> None:
-    words = [*SMALL, "--checkpoint.every_n_train_steps=1", "--trainer.log_every_n_steps=20"]
+    words = [
+        *SMALL,
+        "--checkpoint.every_n_train_steps=1",
+        "--trainer.log_every_n_steps=20",
+    ]
     assert cli("fit", *words).code == 0
     good = state("lightning_logs/version_0")
-    diverging = ["--model.optimizer.lr=1e6", "--data.val_size=1000", "--trainer.max_epochs=1"]
+    diverging = [
+        "--model.optimizer.lr=1e6",
+        "--data.val_size=1000",
+        "--trainer.max_epochs=1",
+    ]
     line = refused(cli("fit", *words, *diverging), code=1)
     assert line.startswith("the loss or a weight is no longer finite by step ")
     assert "learning rate 1e+06" in line
     last = Path("lightning_logs/version_1/checkpoints/last.ckpt")
     if last.exists():
-        assert all(w.isfinite().all() for w in state(last.parents[1])["state_dict"].values())
+        assert all(
+            w.isfinite().all() for w in state(last.parents[1])["state_dict"].values()
+        )
     assert_equal(state("lightning_logs/version_0"), good)
     line = refused(cli("fit", *SMALL, "--model.optimizer.lr=1e30"), code=1)
     assert "learning rate 1e+30" in line
@@ -377,7 +442,11 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     [("dropout", 0.0), ("one cycle", 0.1), ("accumulation", 0.2), ("momentum", 0.3)],
 )
 def test_sigkill(kind: str, delay: float, workplace: Path, cli: CLI) -> None:
-    words = [*KINDS[kind], "--trainer.max_epochs=1", "--checkpoint.every_n_train_steps=50"]
+    words = [
+        *KINDS[kind],
+        "--trainer.max_epochs=1",
+        "--checkpoint.every_n_train_steps=50",
+    ]
     process = start(*words)
     wait_for(Path("lightning_logs/version_0/checkpoints/last.ckpt"), process)
     time.sleep(delay)
@@ -396,7 +465,9 @@ def test_killed_before_its_first_checkpoint(workplace: Path, cli: CLI) -> None:
     process = start(*words)
     wait_for(Path("lightning_logs/version_0"), process)
     assert (
-        yaml.safe_load(Path("lightning_logs/version_0/config.yaml").read_text())["ckpt_path"]
+        yaml.safe_load(Path("lightning_logs/version_0/config.yaml").read_text())[
+            "ckpt_path"
+        ]
         is None
     )
     process.kill()
@@ -409,8 +480,12 @@ def test_killed_before_its_first_checkpoint(workplace: Path, cli: CLI) -> None:
     assert_equal(curves("lightning_logs/version_0"), curves("lightning_logs/version_1"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no such signals to send"
+)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 def test_a_signal(number: signal.Signals, code: int, workplace: Path, cli: CLI) -> None:
     steps = ["--trainer.accumulate_grad_batches=4", "--trainer.val_check_interval=100"]
     process = start(*ENDLESS, *steps)
@@ -420,7 +495,10 @@ def test_a_signal(number: signal.Signals, code: int, workplace: Path, cli: CLI) 
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     again = f"python -m mlp_lightning fit --ckpt_path {run}"
-    assert err.splitlines()[-1] == f"python -m mlp_lightning: error: interrupted; to go on: {again}"
+    assert (
+        err.splitlines()[-1]
+        == f"python -m mlp_lightning: error: interrupted; to go on: {again}"
+    )
     assert "Traceback" not in err
     stopped = state(run)["global_step"]
     assert stopped > 0
@@ -432,8 +510,12 @@ def test_a_signal(number: signal.Signals, code: int, workplace: Path, cli: CLI) 
     assert_equal(curves(run), curves("lightning_logs/version_1"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
-def test_a_signal_amid_validation_lets_it_end(cli: CLI, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no such signals to send"
+)
+def test_a_signal_amid_validation_lets_it_end(
+    cli: CLI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original = MLPClassifier.validation_step
 
     def step(self: MLPClassifier, *args: Any) -> None:
@@ -444,7 +526,9 @@ def test_a_signal_amid_validation_lets_it_end(cli: CLI, monkeypatch: pytest.Monk
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(MLPClassifier, "validation_step", step)
-        patch.setattr(signal, "SIG_DFL", signal.SIG_IGN)  # the validation has several batches
+        patch.setattr(
+            signal, "SIG_DFL", signal.SIG_IGN
+        )  # the validation has several batches
         line = refused(cli("fit", *SMALL), code=143)
     assert line.startswith("interrupted; to go on: ")
     assert signal.getsignal(signal.SIGTERM) is handler
@@ -456,14 +540,18 @@ def test_a_signal_amid_validation_lets_it_end(cli: CLI, monkeypatch: pytest.Monk
     assert_equal(curves("lightning_logs/version_0"), curves("lightning_logs/version_1"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals to send")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no such signals to send"
+)
 def test_ctrl_c_while_it_starts(workplace: Path) -> None:
     process = start("--trainer.max_epochs=1000")  # else a fast machine is done with it
     time.sleep(2)  # Python itself is up by then
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("python -m mlp_lightning: error: interrupted")
+    assert err.splitlines()[-1].startswith(
+        "python -m mlp_lightning: error: interrupted"
+    )
     assert "Traceback" not in err
 
 

@@ -21,7 +21,10 @@ def test_the_newest_run_is_the_highest_number(tmp_path: Path) -> None:
     make(tmp_path, "version_9", "best.ckpt", "last.ckpt")
     newest = make(tmp_path, "version_10", "best.ckpt", "last.ckpt")
     make(tmp_path, "version_10-backup", "best.ckpt")
-    best, last = newest / "checkpoints" / "best.ckpt", newest / "checkpoints" / "last.ckpt"
+    best, last = (
+        newest / "checkpoints" / "best.ckpt",
+        newest / "checkpoints" / "last.ckpt",
+    )
     assert find(None, str(tmp_path), fit=False) == (newest, best)
     assert find("best", str(tmp_path), fit=False) == (newest, best)
     assert find("last", str(tmp_path), fit=False) == (newest, last)
@@ -30,16 +33,25 @@ def test_the_newest_run_is_the_highest_number(tmp_path: Path) -> None:
 
 def test_the_last_checkpoint_serves_where_there_is_no_best(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "last.ckpt")
-    assert find(None, str(tmp_path), fit=False) == (run, run / "checkpoints" / "last.ckpt")
+    assert find(None, str(tmp_path), fit=False) == (
+        run,
+        run / "checkpoints" / "last.ckpt",
+    )
 
 
 def test_only_to_fit_a_run_needs_no_checkpoint(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "best.ckpt")
     empty = make(tmp_path, "version_1")
     make(tmp_path, "version_2", config=False)
-    assert find(None, str(tmp_path), fit=False) == (run, run / "checkpoints" / "best.ckpt")
+    assert find(None, str(tmp_path), fit=False) == (
+        run,
+        run / "checkpoints" / "best.ckpt",
+    )
     assert find("last", str(tmp_path), fit=True) == (empty, None)
-    assert find(str(run), str(tmp_path), fit=True) == (run, None)  # its best is not its last
+    assert find(str(run), str(tmp_path), fit=True) == (
+        run,
+        None,
+    )  # its best is not its last
 
 
 def test_a_file_or_the_folder_of_a_run_can_be_given(
@@ -60,11 +72,15 @@ def test_a_file_or_the_folder_of_a_run_can_be_given(
 
 @pytest.mark.parametrize("fit", [False, True])
 @pytest.mark.parametrize("given", ["last", "nothing", "file"])
-def test_none(given: str, fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_none(
+    given: str, fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path, "version_0", config=False)
     Path("folder").mkdir()
-    with pytest.raises(MisconfigurationException, match=r"^--ckpt_path: no .*: run fit first$"):
+    with pytest.raises(
+        MisconfigurationException, match=r"^--ckpt_path: no .*: run fit first$"
+    ):
         find(given, "", fit)
 
 
@@ -84,5 +100,7 @@ def test_a_number_taken_meanwhile_is_passed_over(
 ) -> None:
     for number in range(3):
         make(tmp_path, f"version_{number}")
-    monkeypatch.setattr("mlp_lightning.runs._newest", lambda root: [])  # seen before the others
+    monkeypatch.setattr(
+        "mlp_lightning.runs._newest", lambda root: []
+    )  # seen before the others
     assert save_config("", None, str(tmp_path)).name == "version_3"
