@@ -1,201 +1,287 @@
-"""What the network gets, sees and confuses: pictures in TensorBoard, and after a test."""
+"""The callback that shows in TensorBoard what the network gets, learns and confuses."""
 
-import re
 import time
-import warnings
-from collections.abc import Iterable
-from contextlib import redirect_stdout, suppress
 from math import inf
-from typing import Any
+from typing import NamedTuple
 
-import numpy
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image, ImageDraw, ImageFont
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
-from torch.utils.tensorboard import summary
+from torch.utils.tensorboard import SummaryWriter
 
-from mlp_lightning.augment import Augmentation
-from mlp_lightning.batches import TensorBatches
-from mlp_lightning.mlp import MEAN, STD
-
-SIDE = 84  # pixels that 28 x 28 take up on a sheet
-MOST_DIGITS, MOST_UNITS = 40, 128  # on a sheet
-WEIGHT_SCALE = 0.3  # a weight of this size has full colour, in all runs
-SECONDS = 30  # of training between two drawings
-# in the settings of a class, of which HPARAMS has one column
-NOISE = re.compile(
-    r"'(class_path|init_args)': |torch\.optim\.(lr_scheduler\.)?"
-    r"|, '\w+': (None|False|0|0\.0)(?=[,}])|[{}']"
+from mlp_lightning.drawing import (
+    IMAGE_SIDE,
+    Picture,
+    denormalise,
+    draw_confusion_matrix,
+    draw_mistakes,
+    draw_pixel_weights,
+    image_grid,
+)
+from mlp_lightning.settings import SettingsSummary
+from mlp_lightning.tensorboard import (
+    Pictures,
+    add_graph,
+    add_histogram,
+    add_pictures,
+    add_settings,
 )
 
+SECONDS_BETWEEN_DRAWINGS = 30  # A drawing takes 0.3 s on one CPU core.
+MAX_DIGITS = 40  # in a picture of training images or of mistakes: four rows
+NEVER = -1  # before any step
+PIXELS = IMAGE_SIDE * IMAGE_SIDE
 
-def sheet(cells: Iterable[tuple[Any, str]]) -> Image.Image:
-    """Return square arrays of uint8 side by side, each above its title of at most two lines."""
-    cells, font = list(cells), ImageFont.load_default(12)
-    width, height, rows = SIDE + 4, SIDE + 32, max(1, -(-len(cells) // 10))
-    whole = Image.new("RGB", (10 * width, rows * height), "white")
-    for i, (array, title) in enumerate(cells):
-        x, y = i % 10 * width, i // 10 * height
-        picture = Image.fromarray(numpy.asarray(array))
-        whole.paste(picture.resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, y))
-        ImageDraw.Draw(whole).text((x, y + SIDE), title, "black", font)
-    return whole
+Batch = tuple[Tensor, Tensor]  # normalised images, float32 (batch, 1, 28, 28); labels
 
 
-def pixels(images: Tensor) -> Tensor:
-    """Return the uint8 pixels, (n, 28, 28), of normalised images of any shape."""
-    return (
-        ((images.float().cpu() * STD + MEAN) * 255)
-        .round()
-        .clamp(0, 255)
-        .byte()
-        .view(-1, 28, 28)
-    )
+class Mistakes(NamedTuple):
+    """Misread images, the surest first; a row with a probability of 0 is none."""
 
+    images: Tensor  # uint8, (n, 28, 28)
+    labels: Tensor  # int64, (n,)
+    digits: Tensor  # int64, (n,): what the network read
+    probabilities: Tensor  # float32, (n,): of these digits
 
-def colours(numbers: Tensor) -> Tensor:
-    """Return a colour, uint8, (..., 3), for each number: blue at -1, white at 0, red at 1."""
-    red, blue = 1 + numbers.clamp(-1, 0), 1 - numbers.clamp(0, 1)
-    return (255 * torch.stack([red, red.min(blue), blue], dim=-1)).byte()
+    @classmethod
+    def none(cls, device: torch.device) -> "Mistakes":
+        """Return `MAX_DIGITS` rows that are none."""
+        probabilities = torch.zeros(MAX_DIGITS, device=device)
+        digits = probabilities.long()
+        shape = (MAX_DIGITS, IMAGE_SIDE, IMAGE_SIDE)
+        pixels = torch.zeros(shape, device=device)
+        images = pixels.byte()
+        return cls(images, digits, digits, probabilities)
 
+    @classmethod
+    def of_batch(cls, images: Tensor, labels: Tensor, logits: Tensor) -> "Mistakes":
+        """Return the surest mistakes among normalised images, at most `MAX_DIGITS`."""
+        probabilities = torch.softmax(logits, dim=1)  # (batch, 10)
+        highest, digits = probabilities.max(dim=1)  # (batch,)
+        # Set to 0 instead of left out: to count mistakes would wait for the GPU.
+        is_correct = digits == labels
+        highest = highest.masked_fill(is_correct, 0)
+        rows = cls(images, labels, digits, highest)
+        mistakes = rows.surest()
+        pixels = denormalise(mistakes.images)
+        return mistakes._replace(images=pixels)
 
-def confusion(matrix: Tensor) -> Image.Image:
-    """Draw a confusion matrix, (10, 10), a row for each true digit.
+    def surest(self) -> "Mistakes":
+        """Return the first `MAX_DIGITS` by probability; equals keep their order."""
+        order = self.probabilities.argsort(descending=True, stable=True)
+        order = order[:MAX_DIGITS]
+        columns = [column[order] for column in self]
+        return Mistakes(*columns)
 
-    Coloured by the root of the share of its row, from 0 to 1: blue where right, red where wrong.
-    """
-    shares = matrix / matrix.sum(dim=1, keepdim=True).clamp(min=1)
-    cells = torch.full((11, 11, 3), 255, dtype=torch.uint8)
-    cells[1:, 1:] = colours(
-        0.67 * shares.sqrt() * (1 - 2 * torch.eye(10))
-    )  # legible counts
-    side, font = 48, ImageFont.load_default(14)
-    picture = Image.fromarray(cells.numpy()).resize(
-        (11 * side,) * 2, Image.Resampling.NEAREST
-    )
-    table = [["true,\nread as", *range(10)]]
-    table += [[digit, *counts] for digit, counts in enumerate(matrix.tolist())]
-    for y, row in enumerate(table):
-        for x, entry in enumerate(row):
-            middle = (x + 0.5) * side, (y + 0.5) * side
-            ImageDraw.Draw(picture).text(middle, str(entry), "black", font, anchor="mm")
-    return picture
-
-
-def confusions(matrix: Tensor, most: int = 5) -> str:
-    """Name the most frequent confusions of a matrix, (10, 10)."""
-    worst = (matrix - matrix.diag().diag()).flatten().topk(most)
-    pairs = zip(worst.indices.tolist(), worst.values.tolist(), strict=True)
-    return ", ".join(f"{i // 10} as {i % 10} ({count})" for i, count in pairs if count)
+    def join(self, other: "Mistakes") -> "Mistakes":
+        """Return the rows of both, without sorting them."""
+        pairs = zip(self, other, strict=True)
+        columns = map(torch.cat, pairs)
+        return Mistakes(*columns)
 
 
 class Figures(Callback):
-    """Draws what the network gets, sees and confuses, and notes the settings with the result."""
+    """Shows images, mistakes and weights in TensorBoard, and settings with results.
 
-    def __init__(self, text: str, config: dict[str, Any]) -> None:
-        """Take the config of the run, as text to show and as settings to compare runs by."""
-        settings = {
-            "seed": config["seed_everything"],
-            **config["model"],
-            **config["data"],
-        }
-        settings |= {key: config["trainer"][key] for key in ("max_epochs", "precision")}
-        del settings["data_dir"], settings["images"]
-        if not Augmentation(**settings.get("augmentation", {})):
-            settings["augmentation"] = "none"
-        self.text, self.settings = text, settings
-        for key, value in settings.items():
-            if not isinstance(value, (int, float, str)):
-                settings[key] = NOISE.sub("", str(value))
-        self.drawn_at, self.drawn_step = -inf, -1
-        self.writer: Any = None
+    It draws what the validation's steps return and does not run the network again.
+    Between two drawings, at least `SECONDS_BETWEEN_DRAWINGS` of training pass; what
+    the last validation has left undrawn is drawn at the end.
+    """
 
-    def on_train_start(self, trainer: Trainer, model: Any) -> None:
-        boards = [
-            x.experiment for x in trainer.loggers if isinstance(x, TensorBoardLogger)
+    def __init__(self, config_text: str, settings: SettingsSummary) -> None:
+        """Take the run's config as YAML, and the settings to show with its results."""
+        self.config_text = config_text
+        self.settings = settings
+        # Only in the first process, and only if TensorBoard is among the loggers.
+        self.board: SummaryWriter | None = None
+        self.drawing_time = -inf  # of the last drawing, by time.monotonic
+        self.drawing_is_due = False  # in this validation
+        self.weights_step = NEVER  # when the weights were last drawn
+        # What the last validation or test has found, and its step unless it is drawn.
+        self.mistakes: Mistakes | None = None
+        self.confusion_matrix: Tensor | None = None
+        self.undrawn_step: int | None = None
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        """Find the logger of TensorBoard, or tell that there is none."""
+        loggers = [
+            logger
+            for logger in trainer.loggers
+            if isinstance(logger, TensorBoardLogger)
         ]
-        if trainer.loggers and not boards:
+        if trainer.loggers and not loggers:
             trainer.print("Pictures are left out: they need TensorBoard's logger")
-        self.writer = boards[0] if trainer.is_global_zero and boards else None
+        if loggers and trainer.is_global_zero:
+            self.board = loggers[0].experiment
 
     def on_train_batch_start(
-        self, trainer: Any, model: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, model: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        if self.writer and trainer.global_step == batch_idx == 0:
-            self.writer.add_text("config", f"```yaml\n{self.text}\n```")
-            images, labels = pixels(batch[0][:MOST_DIGITS]), batch[1].tolist()
-            picture = sheet(zip(images, map(str, labels), strict=False))
-            self.writer.add_image(
-                "images/training", numpy.asarray(picture), 0, dataformats="HWC"
-            )
-            # of layers that it cannot trace, torch warns, prints and raises
-            with warnings.catch_warnings(), redirect_stdout(None), suppress(Exception):
-                warnings.simplefilter("ignore")
-                self.writer.add_graph(model.network, batch[0][:1].to(model.dtype))
-
-    def on_validation_batch_end(self, trainer: Any, model: Any, *batch: Any) -> None:
-        """Draw after the last batch, while averaged weights, if there are any, are in place."""
-        last = (
-            batch[2] + 1 == trainer.num_val_batches[0] and not trainer.sanity_checking
-        )
-        if last and time.monotonic() - self.drawn_at >= SECONDS:
-            self._draw(trainer, model)
-
-    def on_train_end(self, trainer: Trainer, model: Any) -> None:
-        self._draw(trainer, model)
-        best = max(
-            (getattr(c, "best_score", -1) for c in trainer.checkpoint_callbacks),
-            default=-1,
-        )
-        if self.writer:
-            if best >= 0:
-                self.writer.add_scalar("val/acc_best", best, trainer.global_step - 1)
-            hparams: Any = summary.hparams
-            for event in hparams(self.settings, {"val/acc_best": 0, "test/acc": 0}):
-                self.writer._get_file_writer().add_summary(event)
-
-    def pictures(self, model: Any) -> dict[str, Image.Image]:
-        """Draw what a model makes of the images evaluated, and its weights of pixels: red adds."""
-        drawn = {}
-        loader = model.trainer.test_dataloaders or model.trainer.val_dataloaders
-        if isinstance(loader, TensorBatches):
-            images, labels = loader.images[loader.rows], loader.labels[loader.rows]
-            probabilities, digits = (
-                part.cpu() for part in model.probabilities(images).max(dim=1)
-            )
-            wrong = (digits != labels).nonzero().flatten()
-            wrong = wrong[probabilities[wrong].argsort(descending=True)[:MOST_DIGITS]]
-            drawn["wrong"] = sheet(
-                (images[i], f"{labels[i]} as {digits[i]}\n{probabilities[i]:.1%}")
-                for i in wrong
-            )
-            counts = torch.bincount(10 * labels + digits, minlength=100)
-            drawn["confusion"] = confusion(counts.view(10, 10))
-        for weights in model.network.parameters():
-            if weights.shape[1:] == (784,) and "weights" not in drawn:
-                units = colours(
-                    weights[:MOST_UNITS].detach().float().cpu() / WEIGHT_SCALE
-                )
-                drawn["weights"] = sheet(
-                    (unit, "") for unit in units.view(-1, 28, 28, 3)
-                )
-        return drawn
-
-    def _draw(self, trainer: Trainer, model: Any) -> None:
-        step = trainer.global_step - 1
-        if not self.writer or step == self.drawn_step:
+        """Show, before the first step, the config, training images and the graph."""
+        board = self.board
+        has_begun = batch_idx > 0 or trainer.global_step > 0
+        if board is None or has_begun:
             return
-        self.drawn_at, self.drawn_step = time.monotonic(), step
-        for name, picture in self.pictures(model).items():
-            tag = f"images/{name}"
-            self.writer.add_image(tag, numpy.asarray(picture), step, dataformats="HWC")
+        text = f"```yaml\n{self.config_text}\n```"
+        board.add_text("config", text)
+        images, labels = batch
+        add_graph(board, model, images[:1])
+        picture = draw_training_images(images, labels)
+        pictures = {"training": picture}
+        add_pictures(board, pictures, step=0)
+
+    def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
+        """Decide whether this validation is drawn."""
+        self.mistakes = None
+        now = time.monotonic()
+        elapsed = now - self.drawing_time
+        is_time = elapsed >= SECONDS_BETWEEN_DRAWINGS
+        has_trained = trainer.global_step > 0 and not trainer.sanity_checking
+        self.drawing_is_due = has_trained and is_time
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collect mistakes; with the last batch, show the weights if that is due."""
+        self.collect_mistakes(outputs, batch)
+        # Averaged weights are in the model only until the last batch is over.
+        batches = trainer.num_val_batches[0]
+        is_last_batch = batch_idx + 1 == batches
+        if is_last_batch and self.drawing_is_due:
+            step = trainer.global_step - 1
+            self.show_weights(model, step)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        """Show what the validation has found, or keep it for the end."""
+        if trainer.sanity_checking:
+            return
+        self.finish_evaluation(trainer, model)
+        self.undrawn_step = trainer.global_step - 1
+        if self.drawing_is_due:
+            self.show_evaluation()
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self.mistakes = None
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.collect_mistakes(outputs, batch)
+
+    def on_test_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.finish_evaluation(trainer, model)
+
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        """Show what is left, and the settings beside the best accuracy."""
+        if self.board is None:
+            return
+        self.show_evaluation()
+        step = trainer.global_step - 1
+        self.show_weights(model, step)
+        for callback in trainer.checkpoint_callbacks:
+            best_score = getattr(callback, "best_score", -1)  # Lightning's have none.
+            if best_score >= 0:
+                self.board.add_scalar("val/acc_best", best_score, step)
+        add_settings(self.board, self.settings)
+
+    def draw_evaluation(self, model: LightningModule) -> Pictures:
+        """Return the pictures "wrong", "confusion" and "weights", as far as known."""
+        findings = self.draw_findings()
+        weights = draw_weights(model)
+        return findings | weights
+
+    def draw_findings(self) -> Pictures:
+        """Return the pictures "wrong" and "confusion", as far as known."""
+        pictures = {}
+        mistakes = self.mistakes
+        matrix = self.confusion_matrix
+        if mistakes is not None:
+            pictures["wrong"] = draw_mistakes(*mistakes)
+        if matrix is not None:
+            pictures["confusion"] = draw_confusion_matrix(matrix)
+        return pictures
+
+    def collect_mistakes(self, outputs: STEP_OUTPUT, batch: Batch) -> None:
+        """Join the mistakes of a batch to those that are surer."""
+        if not isinstance(outputs, dict) or "logits" not in outputs:
+            return  # The steps are a subclass's own.
+        images, labels = batch
+        logits = outputs["logits"]
+        new = Mistakes.of_batch(images, labels, logits)
+        old = self.mistakes
+        if old is None:
+            old = Mistakes.none(images.device)
+        mistakes = old.join(new)
+        self.mistakes = mistakes.surest()
+
+    def finish_evaluation(self, trainer: Trainer, model: LightningModule) -> None:
+        """Take the model's confusion matrix, and the mistakes of all processes."""
+        self.confusion_matrix = getattr(model, "confusion_matrix", None)
+        if self.mistakes is None or trainer.world_size == 1:
+            return
+        shares = model.all_gather(self.mistakes)  # (processes, n, ...) of each
+        columns = [share.flatten(0, 1) for share in shares]
+        mistakes = Mistakes(*columns)
+        self.mistakes = mistakes.surest()
+
+    def show_evaluation(self) -> None:
+        """Show what the last validation has found, unless that is done."""
+        board = self.board
+        step = self.undrawn_step
+        if board is None or step is None:
+            return
+        pictures = self.draw_findings()
+        add_pictures(board, pictures, step)
+        self.undrawn_step = None
+
+    def show_weights(self, model: LightningModule, step: int) -> None:
+        """Show the weights after a step, and their gradients, unless that is done."""
+        board = self.board
+        if board is None or self.weights_step == step:
+            return
+        self.drawing_time = time.monotonic()
+        self.weights_step = step
+        pictures = draw_weights(model)
+        add_pictures(board, pictures, step)
         for name, weights in model.named_parameters():
-            for kind, values in (
-                ("weights", weights.detach()),
-                ("gradients", weights.grad),
-            ):
-                # TensorBoard has no bins for others, and fails if there is nothing to count
-                if values is not None and len(values := values[values.abs() < 1e19]):
-                    self.writer.add_histogram(f"{kind}/{name}", values.float(), step)
+            tag = f"weights/{name}"
+            values = weights.detach()
+            add_histogram(board, tag, values, step)
+            gradients = weights.grad
+            if gradients is not None:
+                tag = f"gradients/{name}"
+                add_histogram(board, tag, gradients, step)
+
+
+def draw_training_images(images: Tensor, labels: Tensor) -> Picture:
+    """Draw the first normalised images of a batch above their labels."""
+    first_images = images[:MAX_DIGITS]
+    first_labels = labels[:MAX_DIGITS]
+    pixels = denormalise(first_images).cpu()
+    titles = map(str, first_labels.tolist())
+    cells = zip(pixels, titles, strict=True)
+    return image_grid(cells)
+
+
+def draw_weights(model: LightningModule) -> Pictures:
+    """Draw the first weights of pixels, (units, 784), if the network has any."""
+    for weights in model.parameters():
+        inputs = weights.shape[1:]
+        if inputs == (PIXELS,):
+            picture = draw_pixel_weights(weights)
+            return {"weights": picture}
+    return {}

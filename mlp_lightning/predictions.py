@@ -1,75 +1,221 @@
-"""What the network reads in each picture: a table, predictions.csv and predictions.png."""
+"""The callback that writes what the network reads: predictions.csv and .png."""
 
 import csv
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import ImageOps
+from torch import Tensor
 
-from mlp_lightning.figures import SIDE, pixels, sheet
-from mlp_lightning.handwriting import open_picture
+from mlp_lightning.drawing import (
+    CELL_SIDE,
+    DIGITS,
+    Cell,
+    Picture,
+    denormalise,
+    image_grid,
+)
+from mlp_lightning.handwriting import PictureBatch, PictureError, open_picture
 
-MOST_PICTURES = 100  # on the sheet
+MAX_PICTURES = 100  # in predictions.png: at most twenty rows
+MAX_NAME_LENGTH = 12  # characters of a file's name that fit in a title
+PROBABILITIES = [f"p{digit}" for digit in DIGITS]
+HEADER = ["file", "digit", *PROBABILITIES, "error"]
+NO_ANSWER = [""] * 11  # in place of the digit and the probabilities
+WHITE = 255  # around a picture that is not square
+
+LabelledBatch = tuple[Tensor, Tensor]  # test images and their labels
+PredictBatch = PictureBatch | LabelledBatch
+Row = Sequence[object]  # of predictions.csv
+
+
+class Source(NamedTuple):
+    """Where an image comes from."""
+
+    name: str  # of the file, or "test/" and the number of a test image
+    file: str | None = None  # the user's; None for a test image
+    error: str = ""  # why the file shows no digit
+
+
+class Guess(NamedTuple):
+    """A digit that an image may show."""
+
+    probability: float
+    digit: int
+
+
+@dataclass
+class Answer:
+    """What the network reads in one image."""
+
+    source: Source
+    image: Tensor  # uint8, (28, 28), as the network sees it
+    probabilities: list[float]  # of the ten digits
+
+    def __post_init__(self) -> None:
+        pairs = zip(self.probabilities, DIGITS, strict=True)
+        guesses = [Guess(*pair) for pair in pairs]
+        guesses.sort()
+        self.first = guesses[-1]
+        self.second = guesses[-2]
+
+    def table_row(self) -> Row:
+        """Return the row of predictions.csv."""
+        name = self.source.name
+        error = self.source.error
+        if error:
+            return [name, *NO_ANSWER, error]
+        numbers = [f"{probability:.6g}" for probability in self.probabilities]
+        return [name, self.first.digit, *numbers, ""]
+
+    def printed_line(self) -> str:
+        """Return the two most probable digits, or the error, after the file's name."""
+        words = self.source.name.split()
+        name = " ".join(words)  # in one line, whatever it contains
+        error = self.source.error
+        if error:
+            return f"{name:40}  {error}"
+        first = self.first
+        second = self.second
+        best = f"{first.digit}  {first.probability:7.2%}"
+        second_best = f"{second.digit} {second.probability:7.2%}"
+        return f"{name:40}  {best}  {second_best}"
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield images for the grid: the user's picture, and what the network sees."""
+        file = self.source.file
+        if file is not None:
+            with suppress(PictureError):  # It may have gone since.
+                yield draw_thumbnail(file), ""
+        digit = self.first.digit
+        probability = self.first.probability
+        name = Path(self.source.name).name
+        name = name[-MAX_NAME_LENGTH:]
+        title = f"{digit}  {probability:.1%}\n{name}"
+        yield self.image, title
 
 
 class Predictions(Callback):
-    """Writes predictions.csv as the answers come, and predictions.png, the least certain first."""
+    """Writes predictions.csv as the answers come, and predictions.png at the end.
+
+    The picture shows the least certain answers, at most `MAX_PICTURES`. For each file
+    of the user's, a line is printed, too; these take the place of the progress bar.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.path = Path(os.path.expanduser(folder), "predictions.csv")
-        self.count, self.errors = 0, 0
-        self.least_certain: list[Any] = []
+        folder = Path(os.path.expanduser(folder))
+        self.path = folder / "predictions.csv"
+        self.picture_path = self.path.with_suffix(".png")
+        self.count = 0
+        self.error_count = 0  # files that show no digit
+        self.least_certain: list[Answer] = []
 
-    def on_predict_start(self, trainer: Trainer, model: Any) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        path = self.path if trainer.is_global_zero else Path(os.devnull)
-        self.file = path.open("w", newline="", encoding="utf-8", buffering=1)
-        self.csv = csv.writer(self.file)
-        self.csv.writerow(
-            ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
-        )
+    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        datamodule = getattr(trainer, "datamodule", None)
+        bar = trainer.progress_bar_callback
+        if getattr(datamodule, "images", None) and bar is not None:
+            bar.disable()  # Printed lines would be appended to it.
+
+    def on_predict_start(self, trainer: Trainer, model: LightningModule) -> None:
+        """Begin the table."""
+        if trainer.is_global_zero:
+            folder = self.path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            self.write_rows([HEADER], mode="w")
 
     def on_predict_batch_end(
-        self, trainer: Any, _: Any, answers: Any, batch: Any, *__: Any
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        outputs: Tensor,
+        batch: PredictBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
-        own = len(batch) == 3  # else of the test set
-        for i, (image, answer) in enumerate(
-            zip(pixels(batch[0]), answers.tolist(), strict=True)
-        ):
-            file, error = (
-                (batch[1][i], batch[2][i]) if own else (f"test/{self.count}", "")
-            )
-            name = os.fsencode(file).decode(errors="replace")
-            (p, first), (q, second) = sorted(zip(answer, range(10), strict=True))[
-                :-3:-1
-            ]
-            cells = [""] * 11 if error else [first, *(f"{x:.6g}" for x in answer)]
-            self.csv.writerow([name, *cells, error])
-            if own:
-                line = error or f"{first}  {p:7.2%}  {second} {q:7.2%}"
-                trainer.print(f"{' '.join(name.split()):40}  {line}")
-            if not error:
-                title = f"{first}  {p:.1%}\n{Path(name).name[-12:]}"
-                self.least_certain.append((p, title, image, file))
-            self.count, self.errors = self.count + 1, self.errors + bool(error)
-        self.least_certain = sorted(self.least_certain, key=lambda row: row[0])[
-            :MOST_PICTURES
-        ]
+        """Note the probabilities, (batch, 10), that the step has returned."""
+        if not trainer.is_global_zero:
+            return  # Each process predicts all images.
+        answers = self.match(batch, outputs)
+        rows = [answer.table_row() for answer in answers]
+        self.write_rows(rows, mode="a")
+        for answer in answers:
+            if answer.source.file is not None:
+                line = answer.printed_line()
+                print(line)
+            if answer.source.error:
+                self.error_count += 1
+            else:
+                self.least_certain.append(answer)
+        self.count += len(answers)
+        self.least_certain.sort(key=certainty)
+        del self.least_certain[MAX_PICTURES:]
 
-    def on_predict_end(self, trainer: Trainer, model: Any) -> None:
-        self.file.close()
+    def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:
+        """Draw the least certain answers."""
         if not trainer.is_global_zero:
             return
-        cells: list[Any] = []
-        for _, title, image, file in self.least_certain:
-            with suppress(
-                ValueError
-            ):  # the test set has no files, and others may have gone
-                picture = open_picture(file).convert("L")
-                cells.append((ImageOps.pad(picture, (SIDE, SIDE), color=255), ""))
-            cells.append((image, title))
-        sheet(cells).save(self.path.with_suffix(".png"))
-        print(f"Wrote {self.path} and {self.path.with_suffix('.png')}")
+        cells: list[Cell] = []
+        for answer in self.least_certain:
+            cells += answer.cells()
+        grid = image_grid(cells)
+        grid.save(self.picture_path)
+
+    def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        """Name the two files, below the progress bar, which has ended by now."""
+        if trainer.is_global_zero:
+            print(f"Wrote {self.path} and {self.picture_path}")
+
+    def match(self, batch: PredictBatch, probabilities: Tensor) -> list[Answer]:
+        """Return the answer for each image in the batch."""
+        normalised = batch[0]
+        images = denormalise(normalised).cpu()
+        if len(batch) == 3:
+            _, files, errors = batch
+            sources = name_files(files, errors)
+        else:
+            sources = self.name_test_images(len(images))
+        rows = probabilities.tolist()
+        columns = zip(sources, images, rows, strict=True)
+        return [Answer(*column) for column in columns]
+
+    def name_test_images(self, count: int) -> list[Source]:
+        """Return the sources of the next images of the test set."""
+        first = self.count
+        numbers = range(first, first + count)
+        return [Source(f"test/{number}") for number in numbers]
+
+    def write_rows(self, rows: Iterable[Row], mode: str) -> None:
+        """Write rows to the table, whose file is opened in this mode."""
+        with self.path.open(mode, newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerows(rows)
+
+
+def name_files(files: Sequence[str], errors: Sequence[str]) -> list[Source]:
+    """Return the sources of the user's pictures."""
+    sources = []
+    for file, error in zip(files, errors, strict=True):
+        name = os.fsencode(file)
+        # A file's name may hold bytes that are no Unicode.
+        readable_name = name.decode(errors="replace")
+        source = Source(readable_name, file, error)
+        sources.append(source)
+    return sources
+
+
+def draw_thumbnail(file: str) -> Picture:
+    """Return the user's picture in the size of a cell of the grid."""
+    picture = open_picture(file)
+    grey = picture.convert("L")
+    size = (CELL_SIDE, CELL_SIDE)
+    return ImageOps.pad(grey, size, color=WHITE)
+
+
+def certainty(answer: Answer) -> float:
+    """Return the probability of the digit that the network reads."""
+    return answer.first.probability

@@ -1,0 +1,60 @@
+"""What TensorBoard shows besides curves: pictures, histograms, a graph, settings."""
+
+import warnings
+from contextlib import redirect_stdout, suppress
+from typing import Any
+
+import numpy
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter, summary
+
+from mlp_lightning.drawing import Picture
+from mlp_lightning.settings import SettingsSummary
+
+MAX_HISTOGRAM_VALUE = 1e19  # TensorBoard has no bins for larger ones.
+IMAGE_FORMAT = "HWC"  # height, width, colour
+
+Pictures = dict[str, Picture]  # by their names in TensorBoard
+
+
+def add_pictures(board: SummaryWriter, pictures: Pictures, step: int) -> None:
+    """Show pictures by their names, below "images"."""
+    for name, picture in pictures.items():
+        tag = f"images/{name}"
+        pixels = numpy.asarray(picture)  # (height, width, 3)
+        board.add_image(tag, pixels, step, dataformats=IMAGE_FORMAT)
+
+
+def add_histogram(board: SummaryWriter, tag: str, values: Tensor, step: int) -> None:
+    """Show how the values are distributed, as far as TensorBoard has bins for them."""
+    magnitudes = values.abs()
+    has_bin = magnitudes < MAX_HISTOGRAM_VALUE  # False for NaN
+    counted = values[has_bin]
+    if counted.numel() == 0:
+        return  # TensorBoard fails if there is nothing to count.
+    counted = counted.float()
+    board.add_histogram(tag, counted, step)
+
+
+def add_graph(board: SummaryWriter, model: LightningModule, image: Tensor) -> None:
+    """Show the graph of the network, if torch can trace what it does with an image."""
+    network = model.get_submodule("network")
+    image = image.to(model.dtype)
+    with warnings.catch_warnings(), redirect_stdout(None):
+        warnings.simplefilter("ignore")
+        # Of layers that it cannot trace, torch warns, prints, and raises anything.
+        with suppress(Exception):
+            board.add_graph(network, image)
+
+
+def add_settings(board: SummaryWriter, settings: SettingsSummary) -> None:
+    """Fill the HPARAMS page; add_hparams would do so in a run of its own."""
+    # The values do not matter: TensorBoard looks for the scalars of these names.
+    metrics = {"val/acc_best": 0, "test/acc": 0}
+    # torch has no types for these two.
+    make_events: Any = summary.hparams
+    writer: Any = board.file_writer
+    events = make_events(settings, metrics)
+    for event in events:
+        writer.add_summary(event)
