@@ -1,177 +1,290 @@
-"""A network without Lightning: as .onnx, as torch.export's .pt2, or as a page to draw on, .html."""
+"""Turn a checkpoint into one file that needs neither Lightning nor this package.
 
-import base64
+The ending of the file chooses its format: .onnx for any ONNX runtime, .pt2 for
+`torch.export.load`, .html for a page to draw on, which computes the network in the
+browser. Each holds an `ExportedClassifier` and the name of the run that it comes from.
+"""
+
+import importlib
+import io
 import json
 import os
 import warnings
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import NamedTuple, cast
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from mlp_lightning.mlp import ACTIVATIONS, MEAN, STD, normalise
+from mlp_lightning.classifier import MLPClassifier
+from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.errors import SettingError
+from mlp_lightning.mlp import normalise
+from mlp_lightning.webpage import fill_page
 
-TOLERANCE = 1e-5  # of a probability
-INPUT = "images: uint8, (batch, 28, 28), 0 paper to 255 ink; normalised inside"
+# By how much a probability of the file may differ from the checkpoint's. Runtimes add
+# float32 numbers in different orders, which changes a probability by about 1e-6.
+TOLERANCE = 1e-5
+# Weights that one .onnx file holds: torch.onnx moves more into a second file, because
+# protobuf, the format beneath, ends at 2 GiB.
+MAX_ONNX_BYTES = 1536 * 2**20
+INPUT_DESCRIPTION = (
+    "images: uint8, (batch, 28, 28), 0 paper to 255 ink; normalised inside"
+)
 
 
-class Reader(nn.Module):
-    """From images as MNIST has them, uint8, (batch, 28, 28), to probabilities, (batch, 10)."""
+class ExportedClassifier(nn.Module):
+    """The network with all that belongs around it, so that a file can hold both.
+
+    Takes images as MNIST has them, uint8 (batch, 28, 28), from 0 for paper to 255 for
+    ink. Returns probabilities, float32 (batch, 10), each row with a sum of 1.
+    """
 
     def __init__(self, network: nn.Module) -> None:
+        """Move the network to the CPU, in float32, without dropout or gradients."""
         super().__init__()
         self.network = network.cpu().float().eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(self.network(normalise(images)), dim=1)
+        inputs = normalise(images)  # (batch, 1, 28, 28)
+        logits = self.network(inputs)  # (batch, 10)
+        return torch.softmax(logits, dim=1)
 
 
-class ExportTrainer(Trainer):
-    """Lightning's, with one more subcommand."""
+class ExportSource(NamedTuple):
+    """What a file is made of."""
 
-    def export(
-        self, model: Any, datamodule: Any, output: str, ckpt_path: str = ""
-    ) -> None:
-        """Write the network of a checkpoint to a file that needs no Lightning.
-
-        What was written is run on 1,000 test images, and compared with the checkpoint. Raises
-        MisconfigurationException if the network has no such form, FloatingPointError if the answers
-        differ; then no file is left, and an older one not touched.
-
-        Args:
-            output: File to write; .onnx, .pt2 for torch.export.load, or .html, a page to draw on.
-            ckpt_path: Checkpoint or run; default: the best of the newest run.
-        """
-        path = Path(os.path.expanduser(output))
-        writers = {".onnx": _write_onnx, ".pt2": _write_pt2, ".html": _write_html}
-        if path.suffix not in writers:
-            raise MisconfigurationException(
-                f"--output: must end in {', '.join(writers)}, got {path}"
-            )
-        datamodule.prepare_data()
-        datamodule.setup("test")
-        batch = next(iter(datamodule.test_dataloader()))
-        reader, about = Reader(model.network), _describe(Path(ckpt_path))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(dir=path.parent) as scratch:
-                part = Path(scratch, path.name)
-                run = _write(writers[path.suffix], reader, part, about, batch)
-                away = (run(batch[0]) - reader(batch[0])).abs().max().item()
-                if not away <= TOLERANCE:
-                    raise FloatingPointError(f"{path}: its answers are {away:g} off")
-                os.replace(part, path)
-        except OSError as error:
-            text = f"cannot be written, {error.strerror}: {path}"
-            raise MisconfigurationException(f"--output: {text}") from error
-        print(f"Wrote {path} ({path.stat().st_size:,} bytes)")
+    classifier: ExportedClassifier
+    metadata: dict[str, str]  # of `describe_checkpoint`
+    images: Tensor  # of the test set: uint8 (n, 28, 28)
+    labels: Tensor  # int64 (n,)
 
 
-def _write(writer: Any, reader: Reader, path: Path, *data: Any) -> Any:
-    """Write the file, and return what answers like it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporters warn of themselves
-            return writer(reader, path, *data)
-    except ModuleNotFoundError as error:
-        text = f"{path.suffix} needs {error.name}: pip install 'mlp-lightning[onnx]'"
-        raise MisconfigurationException(f"--output: {text}") from error
-    except (RuntimeError, TypeError, ValueError) as error:
-        text = f"{path.suffix} cannot hold this network: {error}".splitlines()[0]
-        raise MisconfigurationException(f"--output: {text}") from error
+class ExportFormat(NamedTuple):
+    """How a file of this format is made, and how it answers."""
+
+    encode: Callable[[ExportSource], bytes]
+    # From a file and images, uint8 (n, 28, 28), to probabilities, float32 (n, 10).
+    run: Callable[[bytes, Tensor], Tensor] | None
 
 
-def _describe(checkpoint: Path) -> dict[str, str]:
-    """Return what the input is, which run the network is of, and its test accuracy, if known."""
+def export_checkpoint(
+    model: MLPClassifier, datamodule: MNISTDataModule, output: str, ckpt_path: str
+) -> None:
+    """Write the network of a checkpoint to a file.
+
+    Before anything is written, the file's answers to 1,000 test images are compared
+    with the checkpoint's. An older file stays as it is unless the new one is complete.
+
+    Args:
+        model: The network, with the weights of the checkpoint.
+        datamodule: Has the test images.
+        output: File to write; its ending is a key of FORMATS.
+        ckpt_path: Checkpoint that the weights came from; the file names it.
+
+    Raises:
+        SettingError: The format is unknown or cannot hold this network, or the file
+            cannot be written.
+        FloatingPointError: The file's answers differ from the checkpoint's.
+    """
+    path = Path(os.path.expanduser(output))
+    if path.suffix not in FORMATS:
+        raise output_error(f"must end in {', '.join(FORMATS)}, got {path}")
+    encode, run = FORMATS[path.suffix]
+    datamodule.prepare_data()
+    datamodule.setup("test")
+    images, labels = next(iter(datamodule.test_dataloader()))[:2]
+    classifier = ExportedClassifier(model.network)
+    # The exporters call our code as well. It runs here first, so that an error of its
+    # own is not taken for theirs.
+    expected = classifier(images)  # (1000, 10)
+    metadata = describe_checkpoint(Path(ckpt_path))
+    file = encode(ExportSource(classifier, metadata, images, labels))
+    # Only a browser can run a page, and the tests do so.
+    answers = run(file, images) if run else expected
+    difference = (answers - expected).abs().max().item()
+    if not difference <= TOLERANCE:  # NaN, too, is not within the tolerance
+        raise FloatingPointError(f"{path}: its answers are {difference:g} off")
+    replace_file(path, file)
+    print(f"Wrote {path} ({len(file):,} bytes)")
+
+
+def describe_checkpoint(checkpoint: Path) -> dict[str, str]:
+    """Return what a file says of itself: `input`, `run` and, if known, `test_acc`."""
     run = checkpoint.absolute().parent.parent
-    about = {
-        "input": INPUT,
+    metadata = {
+        "input": INPUT_DESCRIPTION,
         "run": f"{run.name}/{checkpoint.parent.name}/{checkpoint.name}",
     }
-    with suppress(
-        OSError, ValueError, LookupError, TypeError
-    ):  # not tested, or not this one
-        report = json.loads((run / "test.json").read_text())
-        newer = (run / "test.json").stat().st_mtime >= checkpoint.stat().st_mtime
-        if newer and run / report["checkpoint"] == checkpoint.absolute():
-            about["test_acc"] = f"{report['test/acc']:.4f}"
-    return about
+    accuracy = read_test_accuracy(run, checkpoint)
+    if accuracy is not None:
+        metadata["test_acc"] = f"{accuracy:.4f}"
+    return metadata
 
 
-def _trace(reader: Reader) -> Any:
-    images = torch.zeros(2, 28, 28, dtype=torch.uint8)
-    sizes = {"images": {0: torch.export.Dim("batch")}}
-    return torch.export.export(reader, (images,), dynamic_shapes=sizes)
+def read_test_accuracy(run: Path, checkpoint: Path) -> float | None:
+    """Return the accuracy that `test` measured for this checkpoint, from 0 to 1.
+
+    Returns None if the run's test.json does not tell it: there is no such file, it is
+    of another checkpoint or older than this one, or somebody has edited it.
+    """
+    report_path = run / "test.json"
+    try:
+        report = json.loads(report_path.read_text())
+        is_newer = report_path.stat().st_mtime >= checkpoint.stat().st_mtime
+    except (OSError, ValueError):  # ValueError: this is not JSON, or not text
+        return None
+    name = f"{checkpoint.parent.name}/{checkpoint.name}"
+    if not isinstance(report, dict) or report.get("checkpoint") != name:
+        return None
+    accuracy = report.get("test/acc")
+    return accuracy if is_newer and isinstance(accuracy, float) else None
 
 
-def _write_pt2(reader: Reader, path: Path, about: dict[str, str], _: Any) -> Any:
-    torch.export.save(
-        _trace(reader), path, extra_files={"about.json": json.dumps(about)}
-    )
-    return torch.export.load(path).module()
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: nobody ever meets half of it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as folder:
+            complete = Path(folder, path.name)
+            complete.write_bytes(content)
+            os.replace(complete, path)
+    except OSError as error:
+        problem = f"cannot be written, {error.strerror}: {path}"
+        raise output_error(problem) from error
 
 
-def _write_onnx(reader: Reader, path: Path, about: dict[str, str], _: Any) -> Any:
+def output_error(problem: str) -> SettingError:
+    """Return the error to raise when the user's `--output` cannot be had."""
+    return SettingError(f"--output: {problem}")
+
+
+@contextmanager
+def convert_exporter_errors(suffix: str) -> Iterator[None]:
+    """Turn what a library raises about the user's network into a SettingError.
+
+    Only calls of the library belong in here. What the machine lacks, memory or room on
+    the disk, stays the failure that it is.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the exporters warn about their own code
+            yield
+    except (MemoryError, OSError):
+        raise
+    except Exception as error:  # no narrower class holds all that onnxruntime raises
+        # torch raises a plain RuntimeError when the CPU's memory is too small.
+        if "allocate memory" in str(error):
+            raise
+        problem = f"{suffix} cannot hold this network: {explain_cause(error)}"
+        raise output_error(problem) from error
+
+
+def explain_cause(error: BaseException) -> str:
+    """Return the first line of the error that led to this one.
+
+    torch.onnx wraps it, for example "No ONNX function found for ...", in general advice
+    that is coloured for a terminal.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    first_line = str(error).partition("\n")[0]
+    return first_line or type(error).__name__
+
+
+def trace(classifier: ExportedClassifier, suffix: str) -> torch.export.ExportedProgram:
+    """Record what the classifier computes, for batches of any size."""
+    # Two images, because torch.export would take a batch of one for a fixed size.
+    example = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    dynamic_shapes = {"images": {0: torch.export.Dim("batch")}}
+    with convert_exporter_errors(suffix):
+        return torch.export.export(
+            classifier, (example,), dynamic_shapes=dynamic_shapes
+        )
+
+
+def encode_pt2(source: ExportSource) -> bytes:
+    """Return a file for `torch.export.load`; its about.json holds the metadata."""
+    traced = trace(source.classifier, ".pt2")
+    extra_files = {"about.json": json.dumps(source.metadata)}
+    file = io.BytesIO()
+    with convert_exporter_errors(".pt2"):
+        torch.export.save(traced, file, extra_files=extra_files)
+    return file.getvalue()
+
+
+def run_pt2(file: bytes, images: Tensor) -> Tensor:
+    with convert_exporter_errors(".pt2"):
+        module = torch.export.load(io.BytesIO(file)).module()
+        return cast(Tensor, module(images))
+
+
+def encode_onnx(source: ExportSource) -> bytes:
+    """Return an ONNX model; its metadata_props hold the metadata.
+
+    Its input is `images`, its output `probabilities`; the first axis of both is named
+    `batch`.
+    """
+    import_onnx_packages()
+    weights = source.classifier.parameters()
+    if sum(weight.nbytes for weight in weights) > MAX_ONNX_BYTES:
+        problem = "its weights are more than one file can hold"
+        raise output_error(f".onnx cannot hold this network: {problem}")
+    traced = trace(source.classifier, ".onnx")
+    with convert_exporter_errors(".onnx"):
+        exported = torch.onnx.export(
+            traced,
+            input_names=["images"],
+            output_names=["probabilities"],
+            # A traced program numbers its axes, so the name has to be given again.
+            dynamic_shapes={"images": {0: "batch"}},
+            dynamo=True,
+            verbose=False,
+        )
+        program = cast(torch.onnx.ONNXProgram, exported)  # as dynamo=True promises
+    program.model.metadata_props.update(source.metadata)
+    with convert_exporter_errors(".onnx"):
+        file: bytes = program.model_proto.SerializeToString()
+    return file
+
+
+def import_onnx_packages() -> None:
+    """Raise SettingError, with the command that installs them, if any is missing."""
+    try:
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        install = "pip install 'mlp-lightning[onnx]'"
+        raise output_error(f".onnx needs {error.name}: {install}") from error
+
+
+def run_onnx(file: bytes, images: Tensor) -> Tensor:
     import onnxruntime
 
-    traced = _trace(reader)
-    program: Any = torch.onnx.export(
-        traced,
-        input_names=["images"],
-        output_names=["probabilities"],
-        dynamo=True,
-        verbose=False,
-    )
-    program.model.metadata_props.update(about)
-    program.save(path)
-    if len(os.listdir(path.parent)) > 1:  # the weights, in a file besides
-        raise ValueError("its weights are more than one file can hold")
-    session = onnxruntime.InferenceSession(path.read_bytes())
-    return lambda images: torch.from_numpy(
-        session.run(None, {"images": images.numpy()})[0]
-    )
+    inputs = {"images": images.numpy()}
+    with convert_exporter_errors(".onnx"):
+        session = onnxruntime.InferenceSession(file)
+        (probabilities,) = session.run(["probabilities"], inputs)
+    return torch.from_numpy(probabilities)
 
 
-def _write_html(
-    reader: Reader, path: Path, about: dict[str, str], batch: Any
-) -> Reader:
-    layers: Any = list(reader.network.children())
-    names = {cls: name for name, cls in ACTIVATIONS.items()}
-    (activation, *others) = {type(layer) for layer in layers[2::3]} or {nn.Identity}
-    hidden = [nn.Linear, activation, nn.Dropout] * (len(layers) // 3)
-    expected = [nn.Flatten, *hidden, nn.Linear]
-    if (
-        others
-        or activation not in names
-        or [type(layer) for layer in layers] != expected
-    ):
-        raise TypeError(f"between its layers must be one of {', '.join(ACTIVATIONS)}")
-    images, labels = batch
-    shown = torch.cat(
-        [(labels == digit).nonzero()[:2] for digit in range(10)]
-    ).flatten()
-    weights = torch.cat([weight.flatten() for weight in reader.parameters()])
-    text = f"Run {about['run']}"
-    if "test_acc" in about:
-        text += f": {float(about['test_acc']):.2%} of the test images right"
-    model = {
-        "about": text,
-        "sizes": [28 * 28, *(layer.out_features for layer in layers[1::3])],
-        "activation": names[activation],
-        "mean": MEAN,
-        "std": STD,
-        "weights": base64.b64encode(weights.numpy().astype("<f4").tobytes()).decode(),
-        "images": base64.b64encode(images[shown].numpy().tobytes()).decode(),
-        "labels": labels[shown].tolist(),
-    }
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    data = json.dumps(model).replace(
-        "<", "\\u003c"
-    )  # of no run's name may end the script
-    path.write_text(page.replace("MODEL", data), encoding="utf-8")
-    return reader  # a browser would be needed: the tests have one
+def encode_html(source: ExportSource) -> bytes:
+    """Return a page to draw on, with the network in it."""
+    page = fill_page(
+        source.classifier.network,
+        source.metadata["run"],
+        source.metadata.get("test_acc"),
+        source.images,
+        source.labels,
+    )
+    return page.encode("utf-8")
+
+
+FORMATS = {
+    ".onnx": ExportFormat(encode_onnx, run_onnx),
+    ".pt2": ExportFormat(encode_pt2, run_pt2),
+    ".html": ExportFormat(encode_html, None),
+}

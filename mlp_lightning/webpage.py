@@ -1,0 +1,108 @@
+"""Fill page.html, which reads what you draw in the browser, with a network."""
+
+import base64
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mlp_lightning.errors import SettingError
+from mlp_lightning.mlp import ACTIVATIONS, MEAN, STD
+
+TEMPLATE = Path(__file__).with_name("page.html")
+PLACEHOLDER = "MODEL"  # where the data goes, as JSON
+SAMPLES_PER_DIGIT = 2  # test images that the page offers to begin with
+
+
+def fill_page(
+    network: nn.Module, run: str, accuracy: str | None, images: Tensor, labels: Tensor
+) -> str:
+    """Return the page as HTML that needs no other file and no network connection.
+
+    Args:
+        network: An `MLP` on the CPU, in float32, with one of the named activations.
+        run: Where the network comes from; the page shows it.
+        accuracy: On the test set, from 0 to 1, if it is known.
+        images: Of the test set, uint8 (n, 28, 28).
+        labels: The digits that they show, int64 (n,).
+
+    Raises:
+        SettingError: The page cannot compute this network.
+    """
+    activation = find_activation(network)
+    samples = choose_samples(labels)
+    pixels = images[samples].numpy()  # (20, 28, 28)
+    model = {
+        "about": describe_run(run, accuracy),
+        "sizes": list_layer_sizes(network),
+        "activation": activation,
+        "mean": MEAN,
+        "std": STD,
+        "weights": encode_weights(network),
+        "images": encode_base64(pixels.tobytes()),
+        "labels": labels[samples].tolist(),
+    }
+    # A "<" in the name of a run could end the script element that holds the data.
+    data = json.dumps(model).replace("<", "\\u003c")
+    template = TEMPLATE.read_text(encoding="utf-8")
+    return template.replace(PLACEHOLDER, data)
+
+
+def find_activation(network: nn.Module) -> str:
+    """Return which of ACTIVATIONS follows each hidden layer; `identity` if none is.
+
+    Raises SettingError unless the network is an `MLP` with one of them.
+    """
+    layer_types = [type(layer) for layer in network.children()]
+    hidden_count = len(layer_types) // 3
+    activation = layer_types[2] if hidden_count else nn.Identity
+    hidden_types = [nn.Linear, activation, nn.Dropout] * hidden_count
+    if layer_types == [nn.Flatten, *hidden_types, nn.Linear]:
+        for name, layer_type in ACTIVATIONS.items():
+            if layer_type is activation:
+                return name
+    allowed = ", ".join(ACTIVATIONS)
+    raise SettingError(
+        "--output: .html cannot hold this network: "
+        f"between its layers must be one of {allowed}"
+    )
+
+
+def choose_samples(labels: Tensor) -> Tensor:
+    """Return the rows of the first images of each digit, int64 (20,), 0s first."""
+    rows = []
+    for digit in range(10):
+        rows_of_digit = (labels == digit).nonzero().flatten()
+        rows.append(rows_of_digit[:SAMPLES_PER_DIGIT])
+    return torch.cat(rows)
+
+
+def describe_run(run: str, accuracy: str | None) -> str:
+    """Return the sentence below the page's title, without its full stop."""
+    if accuracy is None:
+        return f"Run {run}"
+    return f"Run {run}: {float(accuracy):.2%} of the test images right"
+
+
+def list_layer_sizes(network: nn.Module) -> list[int]:
+    """Return the width of each layer, from 784 pixels to 10 digits."""
+    sizes = [28 * 28]
+    for layer in network.children():
+        if isinstance(layer, nn.Linear):
+            sizes.append(layer.out_features)
+    return sizes
+
+
+def encode_weights(network: nn.Module) -> str:
+    """Return weights and biases, layer by layer, as little-endian float32 in base64."""
+    parts = []
+    for weight in network.parameters():
+        parts.append(weight.flatten())
+    numbers = torch.cat(parts).numpy()
+    little_endian = numbers.astype("<f4")
+    return encode_base64(little_endian.tobytes())
+
+
+def encode_base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
