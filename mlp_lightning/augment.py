@@ -1,35 +1,57 @@
-"""Random distortions of a batch of digits, affine and elastic: a function of the seed alone."""
+"""Random distortions of a batch of digits: affine and elastic, from a seed."""
 
-from dataclasses import asdict, dataclass
-from math import pi
+from dataclasses import dataclass
+from math import pi, sqrt
 
 import numpy
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-SIDE = 28
-HALF = (
-    SIDE - 1
-) / 2  # pixels from the middle to the outermost: 1 in the units of grid_sample
-MOST = {"rotation": 180.0, "scale": 0.9, "shear": 10.0, "shift": 28.0, "elastic": 1e3}
+from mlp_lightning.errors import SettingError
+
+IMAGE_SIDE = 28  # pixels
+# Pixels from the centre of an image to its outermost: 1 in the units of grid_sample.
+HALF_SIDE = (IMAGE_SIDE - 1) / 2
+AFFINE_NUMBERS = 6  # an angle, two scales, a slant, two shifts
+ELASTIC_NUMBERS = 2 * IMAGE_SIDE**2  # how far each pixel moves, across and down
+
+# Beyond these, nothing of a digit would be left in the frame.
+MAX_VALUES = {
+    "rotation": 180.0,
+    "scale": 0.9,
+    "shear": 10.0,
+    "shift": 28.0,
+    "elastic": 1000.0,
+}
+MIN_SMOOTHING = 0.5  # below it, neighbouring pixels would change places
+MAX_SMOOTHING = 1000.0
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Distort each training image anew in each epoch; not at all if all but smoothing are 0.
+    """Distort each training image anew in each epoch.
 
-    After Simard et al. 2003 (Best practices for convolutional neural networks applied to visual
-    document analysis) and Cireşan et al. 2010 (https://arxiv.org/abs/1003.0358).
+    With all settings but smoothing at 0, images stay as they are.
+
+    After Simard et al. 2003 (Best practices for convolutional neural networks applied
+    to visual document analysis) and Cireşan et al. 2010
+    (https://arxiv.org/abs/1003.0358).
 
     Args:
-        rotation: Degrees. The angle and the next three are drawn from minus to plus the setting.
+        rotation: Degrees. The angle and the next three settings are drawn between minus
+            and plus the value given.
         scale: Fraction by which the width grows, and another by which the height does.
-        shear: Pixels that a row moves sideways per row above the middle.
+        shear: Pixels that a row moves sideways per row above the centre.
         shift: Pixels across, and others down.
-        elastic: Pixels that each pixel moves, before its moves, drawn from minus to plus this, are
-            smoothed; 36, with a smoothing of 6, leaves moves of about one pixel.
-        smoothing: Standard deviation, in pixels, of the Gaussian that smooths the moves.
+        elastic: Pixels that each pixel moves, drawn between minus and plus this value
+            before the moves are smoothed; 36, with a smoothing of 6, leaves moves of
+            about one pixel.
+        smoothing: Standard deviation, in pixels, of the Gaussian that smooths the
+            moves.
+
+    Raises:
+        SettingError: If a value is out of its range.
     """
 
     rotation: float = 0.0
@@ -40,58 +62,117 @@ class Augmentation:
     smoothing: float = 6.0
 
     def __post_init__(self) -> None:
-        for name, most in MOST.items():
-            if not 0 <= (value := getattr(self, name)) <= most:
-                raise ValueError(f"{name}: must be from 0 to {most:g}, got {value}")
-        if not 0.5 <= self.smoothing <= 1e3:
-            raise ValueError(
-                f"smoothing: must be from 0.5 to 1000, got {self.smoothing}"
-            )
+        for name, maximum in MAX_VALUES.items():
+            check_range(name, getattr(self, name), 0, maximum)
+        check_range("smoothing", self.smoothing, MIN_SMOOTHING, MAX_SMOOTHING)
 
     def __bool__(self) -> bool:
-        return any(asdict(self)[name] for name in MOST)
+        """Return whether images are distorted at all."""
+        return any(getattr(self, name) for name in MAX_VALUES)
 
     def __call__(
         self,
         images: Tensor,
         seed: tuple[int, ...],
-        count: int,
+        batch_size: int,
         share: slice = slice(None),
     ) -> Tensor:
-        """Return distorted copies of images, uint8, (batch, 28, 28), on their device.
+        """Return distorted copies of images; what leaves the frame is lost.
 
-        They are the `share` of a batch of `count` images, for all of which is drawn by this seed.
-        What leaves the frame is lost.
+        Args:
+            images: uint8, (n, 28, 28), the `share` of a batch that this process has.
+            seed: What the random numbers of the whole batch are a function of.
+            batch_size: Images in the whole batch, over all processes.
+            share: Which of them these images are.
+
+        Returns:
+            uint8, (n, 28, 28), on the same device.
         """
-        entropy = numpy.random.SeedSequence(seed).generate_state(1, numpy.uint64)
-        generator = torch.Generator(images.device).manual_seed(int(entropy[0]))
-        # six numbers of the affine map, and the two moves of each pixel
-        drawn = torch.rand(
-            count, 6 + 2 * SIDE**2, generator=generator, device=images.device
-        )
-        drawn = drawn[share].mul_(2).sub_(1)  # (batch, 1574), in ±1
-        angle, wider, higher, slant, *shift = drawn[:, :6].unbind(dim=1)
-        angle, slant = angle * (self.rotation * pi / 180), slant * self.shear
-        wide, high = 1 / (1 + wider * self.scale), 1 / (1 + higher * self.scale)
-        across, down = (move * (self.shift / HALF) for move in shift)
-        sin, cos = angle.sin(), angle.cos()
-        # from a pixel to the place that it is taken from: sheared, turned, scaled, shifted
-        rows = (
-            (wide * cos, wide * (slant * cos - sin), across),
-            (high * sin, high * (slant * sin + cos), down),
-        )
-        affine = torch.stack(
-            [torch.stack(row, dim=1) for row in rows], dim=1
-        )  # (batch, 2, 3)
-        offsets = torch.arange(SIDE, device=images.device)
-        gaussian = torch.exp(
-            (offsets - offsets[:, None]).div(self.smoothing).square().div(-2)
-        )
-        gaussian = gaussian / (
-            self.smoothing * (2 * pi) ** 0.5
-        )  # sums to 1 on an endless row
-        moves = gaussian @ drawn[:, 6:].reshape(-1, 2, SIDE, SIDE) @ gaussian
-        grid = affine_grid(affine, [len(images), 1, SIDE, SIDE], align_corners=True)
-        grid += moves.permute(0, 2, 3, 1) * (self.elastic / HALF)  # (batch, 28, 28, 2)
-        distorted = grid_sample(images.unsqueeze(1).float(), grid, align_corners=True)
+        numbers = draw_numbers(seed, batch_size, images.device)
+        parts = [AFFINE_NUMBERS, ELASTIC_NUMBERS]
+        for_affine, for_elastic = torch.split(numbers[share], parts, dim=1)
+        pixels = images.unsqueeze(1).float()  # (n, 1, 28, 28)
+        matrices = self.draw_matrices(for_affine)
+        grid = affine_grid(
+            matrices, list(pixels.shape), align_corners=True
+        )  # (n, 28, 28, 2)
+        grid += self.draw_moves(for_elastic)
+        distorted = grid_sample(pixels, grid, align_corners=True)
         return distorted.squeeze(1).round_().byte()
+
+    def draw_matrices(self, numbers: Tensor) -> Tensor:
+        """Return the affine map from each pixel to the place that it is taken from.
+
+        Args:
+            numbers: float32, (n, 6), in [-1, 1].
+
+        Returns:
+            float32, (n, 2, 3), in the units of affine_grid: shear, then turn, then
+            scale, then shift.
+        """
+        angle, wider, higher, slant, right, down = numbers.unbind(dim=1)  # each (n,)
+        angle = angle * (self.rotation * pi / 180)
+        slant = slant * self.shear
+        width = 1 / (1 + wider * self.scale)
+        height = 1 / (1 + higher * self.scale)
+        right = right * (self.shift / HALF_SIDE)
+        down = down * (self.shift / HALF_SIDE)
+        sin = angle.sin()
+        cos = angle.cos()
+        sheared_cos = slant * cos - sin
+        sheared_sin = slant * sin + cos
+        entries = [
+            width * cos,
+            width * sheared_cos,
+            right,
+            height * sin,
+            height * sheared_sin,
+            down,
+        ]
+        return torch.stack(entries, dim=1).view(-1, 2, 3)
+
+    def draw_moves(self, numbers: Tensor) -> Tensor:
+        """Return how far each pixel moves, smooth over the image.
+
+        Args:
+            numbers: float32, (n, 1568), in [-1, 1].
+
+        Returns:
+            float32, (n, 28, 28, 2), in the units of grid_sample.
+        """
+        rough = numbers.reshape(-1, 2, IMAGE_SIDE, IMAGE_SIDE)
+        gaussian = self.build_gaussian(numbers.device)
+        smooth = gaussian @ rough @ gaussian  # (n, 2, 28, 28), columns, then rows
+        moves = smooth.permute(0, 2, 3, 1)  # (n, 28, 28, 2)
+        return moves * (self.elastic / HALF_SIDE)
+
+    def build_gaussian(self, device: torch.device) -> Tensor:
+        """Return the weights, (28, 28), by which a row of pixels is smoothed."""
+        pixels = torch.arange(IMAGE_SIDE, device=device)
+        distances = pixels - pixels[:, None]
+        deviations = distances / self.smoothing
+        gaussian = torch.exp(deviations.square().div(-2))
+        # Of sum 1 on an endless row: at the edges of the image, moves become smaller.
+        return gaussian / (self.smoothing * sqrt(2 * pi))
+
+
+def check_range(name: str, value: float, minimum: float, maximum: float) -> None:
+    """Raise SettingError unless the value, which may be nan, is in its range."""
+    if not minimum <= value <= maximum:
+        raise SettingError(
+            f"{name}: must be from {minimum:g} to {maximum:g}, got {value}"
+        )
+
+
+def draw_numbers(
+    seed: tuple[int, ...], batch_size: int, device: torch.device
+) -> Tensor:
+    """Draw random numbers, float32, (batch_size, 1574), in [-1, 1], from this seed."""
+    # SeedSequence mixes the parts of the seed, so that no two seeds are neighbours.
+    sequence = numpy.random.SeedSequence(seed)
+    (state,) = sequence.generate_state(1, numpy.uint64)
+    generator = torch.Generator(device)
+    generator.manual_seed(int(state))
+    count = AFFINE_NUMBERS + ELASTIC_NUMBERS
+    numbers = torch.rand(batch_size, count, generator=generator, device=device)
+    return numbers.mul_(2).sub_(1)

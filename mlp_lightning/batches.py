@@ -1,56 +1,110 @@
-"""Which images make up each batch: a function of (seed, epoch, number of the batch) alone."""
+"""Which images make up each batch: a function of seed, epoch and batch number."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
+from typing import Any, NamedTuple
 
 import numpy
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
+
+DEFAULT_SEED = 42
+# Images, labels and perhaps a BatchOrigin; for pictures, images, files and errors.
+RawBatch = tuple[Any, ...]
+
+
+def get_seed() -> int:
+    """Return the seed that lightning.seed_everything has set, or the default."""
+    return int(os.environ.get("PL_GLOBAL_SEED", DEFAULT_SEED))
+
+
+class BatchOrigin(NamedTuple):
+    """Which batch this is: what a random distortion of its images depends on."""
+
+    seed: tuple[int, int, int]  # of the training, the epoch, the number of the batch
+    batch_size: int  # images in the whole batch, over all processes
+    share: slice  # those of them that this process has
+
+
+def start_of_training() -> tuple[int, int]:
+    """Return the position (epoch, batch) of a training that begins."""
+    return 0, 0
 
 
 @dataclass
 class TensorBatches:
-    """A data loader over images in memory: batches of `rows` of them, with their labels.
+    """A data loader over images in memory: `(images, labels)` for each batch.
 
-    With a seed, the rows come in a new order each epoch, otherwise as they stand; none is left out.
-    Of each batch, process `rank` of `world_size` takes its share. In a last batch that cannot be
-    shared out evenly, training images weigh unequally (fewer than processes: some count twice);
-    without a seed, each image is taken exactly once.
+    Images in memory are indexed a batch at a time, which torch's DataLoader does one by
+    one. With a seed, the rows come in a new order in each epoch, otherwise as they
+    stand; none is left out.
+
+    Of each batch, process `rank` of `world_size` takes its share. If the last batch
+    cannot be shared out evenly, training images weigh unequally (with fewer images than
+    processes, some count twice); without a seed, each image is taken exactly once.
     """
 
-    images: Tensor
-    labels: Tensor
-    rows: Tensor
+    dataset: TensorDataset  # of images, (n, ...), and labels, (n,)
+    rows: Tensor  # int64, the images to take
     batch_size: int  # of all processes together
     rank: int = 0
     world_size: int = 1
     seed: int | None = None
-    position: Callable[[], tuple[int, int]] = lambda: (
-        0,
-        0,
-    )  # epoch, batch: asked at the first
-
-    state_dict = load_state_dict = (
-        dict  # tell Lightning that position is all there is to resume
-    )
+    with_origin: bool = False  # yield (images, labels, BatchOrigin)
+    # Asked when an epoch begins: the epoch, and its first batch, which is not 0 if the
+    # epoch is resumed. Lightning would tell a sampler of the epoch alone.
+    position: Callable[[], tuple[int, int]] = start_of_training
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        """Return the number of batches in a whole epoch, also while one is resumed."""
+        return ceil(len(self.rows) / self.batch_size)
 
-    def share(self, count: int) -> slice:
-        """Tell which of the `count` images of a batch this process takes."""
-        return slice(
-            self.rank if self.seed is None else self.rank % count, None, self.world_size
-        )
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        rows = self.rows
+    def __iter__(self) -> Iterator[RawBatch]:
+        # A generator's body runs at the first `next`: by then Lightning, which calls
+        # iter() early, knows the position.
         epoch, first_batch = self.position()
-        if self.seed is not None:
-            generator = numpy.random.default_rng((self.seed, epoch))
-            rows = rows[torch.from_numpy(generator.permutation(len(rows)))]
-        for start in range(first_batch * self.batch_size, len(rows), self.batch_size):
+        rows = self.order_rows(epoch)
+        images, labels = self.dataset.tensors
+        for number in range(first_batch, len(self)):
+            start = number * self.batch_size
             batch = rows[start : start + self.batch_size]
-            share = batch[self.share(len(batch))]
-            # index_select is several times as fast as images[share]
-            yield self.images.index_select(0, share), self.labels.index_select(0, share)
+            share = self.share_of(len(batch))
+            taken = batch[share]
+            # index_select is several times as fast as images[taken].
+            some_images = images.index_select(0, taken)
+            some_labels = labels.index_select(0, taken)
+            if self.with_origin:
+                seed = (self.seed or 0, epoch, number)
+                origin = BatchOrigin(seed, len(batch), share)
+                yield some_images, some_labels, origin
+            else:
+                yield some_images, some_labels
+
+    def order_rows(self, epoch: int) -> Tensor:
+        """Return the rows in the order of this epoch."""
+        if self.seed is None:
+            return self.rows
+        generator = numpy.random.default_rng((self.seed, epoch))
+        order = generator.permutation(len(self.rows))
+        return self.rows[torch.from_numpy(order)]
+
+    def share_of(self, count: int) -> slice:
+        """Return which of the `count` images of a batch this process takes."""
+        if self.seed is None:
+            return slice(self.rank, None, self.world_size)
+        return slice(self.rank % count, None, self.world_size)  # never empty
+
+    def state_dict(self) -> dict[str, object]:
+        """Return nothing, which tells Lightning that an epoch can be resumed.
+
+        The position is all there is to resume, and the trainer counts it. A count kept
+        here would be one batch ahead: checkpoints are written before a batch is
+        trained on, when it has been handed out already.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        """Take nothing: see state_dict."""

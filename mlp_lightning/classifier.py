@@ -1,19 +1,28 @@
-"""The MLP in training: loss, accuracy, optimizer."""
+"""The MLP in training: loss, metrics, optimizer."""
 
-import os
-import zlib
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from torch import Tensor, nn
+from lightning.pytorch.utilities.types import (
+    LRSchedulerConfigType,
+    OptimizerLRScheduler,
+)
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from mlp_lightning.mlp import MLP, normalise
+from mlp_lightning.callbacks import StepCallback
+from mlp_lightning.errors import SettingError
+from mlp_lightning.mlp import CLASSES, MLP, Activation, normalise
+
+Batch = tuple[Tensor, Tensor]  # normalised images (batch, 1, 28, 28), labels (batch,)
 
 
 class MLPClassifier(LightningModule):
@@ -22,7 +31,7 @@ class MLPClassifier(LightningModule):
     def __init__(
         self,
         hidden_sizes: Sequence[int] = (128, 64),
-        activation: str | dict[str, Any] = "relu",
+        activation: Activation = "relu",
         dropout: float = 0.0,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
             parameters, lr=0.01
@@ -32,144 +41,177 @@ class MLPClassifier(LightningModule):
         """Build the network.
 
         Args:
-            hidden_sizes: Units of each hidden layer, first to last; [] for a linear classifier.
-            activation: After each hidden layer: relu, sigmoid, tanh, identity, or the class path
-                of another, such as torch.nn.GELU, or {class_path: ..., init_args: {...}}.
-            dropout: Probability, in [0, 1), of zeroing a hidden unit after its activation.
-            optimizer: Any of torch.optim by name, its settings as --model.optimizer.lr and so on.
-            lr_scheduler: Any of torch's by name, stepped every epoch; OneCycleLR is stepped every
-                optimizer step and gets its total_steps from the training itself.
+            hidden_sizes: Units of each hidden layer, first to last; [] for a linear
+                classifier.
+            activation: After each hidden layer: relu, sigmoid, tanh, identity, or the
+                class path of another, such as torch.nn.GELU, or {class_path: ...,
+                init_args: {...}}.
+            dropout: Probability, in [0, 1), of zeroing a hidden unit after its
+                activation.
+            optimizer: A class of torch.optim by name, its settings as
+                --model.optimizer.lr and so on.
+            lr_scheduler: A class of torch's by name, stepped every epoch; OneCycleLR is
+                stepped every optimizer step and gets its total_steps from the training
+                itself.
+
+        Raises:
+            SettingError: If a setting is out of its range.
         """
         super().__init__()
         hidden_sizes = list(hidden_sizes)
-        # What builds optimizer and schedule is no plain data: the run's config.yaml keeps it.
+        # What builds optimizer and schedule is not plain data, and a checkpoint holds
+        # nothing else. The run's config.yaml keeps it.
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
         self.network = MLP(hidden_sizes, activation, dropout)
         self.optimizer = optimizer
-        self.lr_scheduler: Any = lr_scheduler
+        self.lr_scheduler = lr_scheduler
         self.mean_loss = MeanMetric(nan_strategy="disable")
-        self.confusion = MulticlassConfusionMatrix(10, validate_args=False)
+        self.confusion = MulticlassConfusionMatrix(CLASSES, validate_args=False)
+        # Of the last validation or test: (10, 10), a row for each true digit.
+        self.confusion_matrix: Tensor | None = None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Spare Lightning's note of the hook, some forty a step, torch's search for parameters."""
-        if name == "_current_fx_name":
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def forward(self, images: Tensor) -> Any:
-        """Return logits, (batch, 10), no softmax applied, for normalised (batch, 1, 28, 28)."""
-        return self.network(images.to(self.dtype))  # with 64-true, say, not float32
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits, (batch, 10), for normalised images, (batch, 1, 28, 28)."""
+        logits: Tensor = self.network(images.to(self.dtype))  # float64 with 64-true
+        return logits
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return float32, (batch, 10), for images as MNIST has them: uint8, (batch, 28, 28)."""
-        training = self.training
-        logits = self.eval()(normalise(images.to(self.device)))
-        self.train(training)
+        """Return the probability of each digit, for images as MNIST has them.
+
+        Args:
+            images: uint8, (batch, 28, 28), from 0 for paper to 255 for ink.
+
+        Returns:
+            float32, (batch, 10), each row of sum 1.
+        """
+        was_training = self.training
+        self.eval()
+        inputs = normalise(images.to(self.device))
+        logits = self(inputs)
+        self.train(was_training)
         return torch.softmax(logits.float(), dim=1)
 
-    def check_finite(self, *values: Tensor) -> None:
-        """Raise FloatingPointError unless all of these, the loss or weights, are finite."""
-        finite = all(value.isfinite().all() for value in values)
-        if not self.trainer.strategy.reduce_boolean_decision(
-            finite
-        ):  # in any of the processes
-            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
-            text = f"no longer finite by step {self.global_step}, learning rate {rate:g}: lower it"
-            raise FloatingPointError(f"the loss or a weight is {text}")
+    def configure_callbacks(self) -> list[Callback]:
+        """Bring along what seeds, logs and checks each training step."""
+        return [StepCallback()]
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make dropout a function of seed, epoch, batch and process: a restart draws the same."""
-        seed = os.environ.get(
-            "PL_GLOBAL_SEED", "42"
-        )  # what lightning.seed_everything set
-        number = zlib.crc32(
-            f"{seed} {self.current_epoch} {batch_idx} {self.global_rank}".encode()
-        )
-        cpu = (
-            self.device.type == "cpu"
-        )  # torch.manual_seed would take a hundred times as long
-        source: Any = (
-            torch.default_generator if cpu else torch.get_device_module(self.device)
-        )
-        source.manual_seed(number)
-        if (
-            self.trainer._logger_connector.should_update_logs
-        ):  # when the step is over, a schedule
-            self.log(
-                "train/lr", self.trainer.optimizers[0].param_groups[0]["lr"]
-            )  # has changed it
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss, which StepCallback logs as `train/loss`.
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        The Trainer does the rest of a step: `zero_grad`, `backward`, `optimizer.step`.
+        """
         images, labels = batch
-        return nn.functional.cross_entropy(self(images), labels)
+        return cross_entropy(self(images), labels)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Log the loss where logger or callbacks look at it: to log takes a fifth of a step."""
-        trainer: Any = self.trainer
-        if outputs and (
-            trainer._logger_connector.should_update_logs or trainer.is_last_batch
-        ):
-            loss = (
-                outputs["loss"] * trainer.accumulate_grad_batches
-            )  # Lightning has divided it
-            self.check_finite(loss)
-            self.log("train/loss", loss, prog_bar=True)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Count the images into loss and confusion matrix; return their logits."""
+        return self.evaluate(batch, "val")
 
-    def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradients, for the pictures: the next step clears them anyway."""
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Count the images into loss and confusion matrix; return their logits."""
+        return self.evaluate(batch, "test")
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+    def evaluate(self, batch: Batch, stage: str) -> dict[str, Tensor]:
+        """Update the metrics, and return {"logits": float32, (batch, 10)}."""
         images, labels = batch
         logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
-        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
-        self.mean_loss.set_dtype(torch.float32).update(
-            losses
-        )  # bfloat16 counts only to 256
-        self.confusion.update(logits.argmax(dim=1), labels)
-        self.log(f"{'test' if self.trainer.testing else 'val'}/loss", self.mean_loss)
+        losses = cross_entropy(logits, labels, reduction="none")
+        self.mean_loss.set_dtype(torch.float32)  # bfloat16 counts only to 256
+        self.mean_loss.update(losses)
+        digits = logits.argmax(dim=1)
+        self.confusion.update(digits, labels)
+        self.log(f"{stage}/loss", self.mean_loss)
+        return {"logits": logits}
 
     def on_validation_epoch_end(self) -> None:
-        """Log the accuracy, of all images and of those of each digit."""
-        if not self.confusion.update_count:
-            return  # the steps are a subclass's own
-        stage = "test" if self.trainer.testing else "val"
-        self.matrix = (
-            self.confusion.compute()
-        )  # (10, 10), rows: true digits; of all processes
+        """Log `val/acc`, and `val_acc/0` to `val_acc/9`."""
+        self.log_accuracies("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/acc`, and `test_acc/0` to `test_acc/9`."""
+        self.log_accuracies("test")
+
+    def log_accuracies(self, stage: str) -> None:
+        """Log the accuracy of all images, and of those of each digit."""
+        if self.confusion.update_count == 0:
+            return  # a subclass has steps of its own, which count nothing
+        matrix = self.confusion.compute()  # (10, 10), over all processes
         self.confusion.reset()
-        right, count = self.matrix.diag().float(), self.matrix.sum(dim=1)
-        same: Any = {"sync_dist": True, "reduce_fx": "max"}  # in all processes
-        self.log(f"{stage}/acc", right.sum() / count.sum(), prog_bar=True, **same)
-        for digit in count.nonzero().flatten().tolist():
-            self.log(f"{stage}_acc/{digit}", right[digit] / count[digit], **same)
+        self.confusion_matrix = matrix
+        correct = matrix.diag().float()
+        counts = matrix.sum(dim=1)
+        accuracy = correct.sum() / counts.sum()
+        self.log_agreed(f"{stage}/acc", accuracy, prog_bar=True)
+        digits = counts.nonzero().flatten()  # those that there are
+        for digit in digits.tolist():
+            accuracy = correct[digit] / counts[digit]
+            self.log_agreed(f"{stage}_acc/{digit}", accuracy)
 
-    test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
+    def log_agreed(self, name: str, value: Tensor, prog_bar: bool = False) -> None:
+        """Log a value that is the same in all processes, as its maximum is."""
+        self.log(name, value, prog_bar=prog_bar, sync_dist=True, reduce_fx="max")
 
-    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return torch.softmax(self(batch[0]).float(), dim=1)  # (batch, 10)
+    def predict_step(self, batch: tuple[Tensor, object], batch_idx: int) -> Tensor:
+        """Return the probability of each digit, (batch, 10)."""
+        images = batch[0]
+        logits = self(images).float()
+        return torch.softmax(logits, dim=1)
 
-    def configure_optimizers(self) -> Any:
-        optimizer, schedules = self.optimizer(self.parameters()), []
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the gradients, where Lightning would clear them, for the histograms."""
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Build the optimizer, and a schedule that spans the training."""
+        total_steps = 0.0
         if self.lr_scheduler is not None:
-            # without a trainer, only to see whether torch accepts the settings
-            steps = self.trainer.estimated_stepping_batches if self._trainer else 1_000
-            try:
-                scheduler = self.lr_scheduler(optimizer, total_steps=steps)
-            except TypeError:  # only a one-cycle schedule takes the number of steps
-                scheduler = self.lr_scheduler(optimizer)
-            interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
-            monitor = getattr(
-                scheduler, "monitor", None
-            )  # of Lightning's ReduceLROnPlateau
-            schedules = [
-                {"scheduler": scheduler, "interval": interval, "monitor": monitor}
-            ]
-        if not 0 <= (rate := optimizer.param_groups[0]["lr"]) < float("inf"):
-            option = "lr_scheduler" if schedules else "optimizer"
-            raise ValueError(
-                f"{option}: learning rates must be finite, and 0 or more, got {rate}"
+            total_steps = self.trainer.estimated_stepping_batches
+        optimizer, schedule = self.build_optimizer(total_steps)
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def build_optimizer(
+        self, total_steps: float
+    ) -> tuple[Optimizer, LRSchedulerConfigType | None]:
+        """Build the optimizer, and the schedule if there is one.
+
+        Args:
+            total_steps: Optimizer steps of the whole training, which a one-cycle
+                schedule has to know.
+
+        Raises:
+            SettingError: If torch refuses the settings.
+        """
+        try:
+            optimizer = self.optimizer(self.parameters())
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise SettingError(f"optimizer: {error}") from error
+        schedule = None
+        if self.lr_scheduler is not None:
+            schedule = self.build_schedule(optimizer, total_steps)
+        rate = optimizer.param_groups[0]["lr"]
+        if not 0 <= rate < inf:
+            culprit = "lr_scheduler" if schedule else "optimizer"
+            raise SettingError(
+                f"{culprit}: learning rates must be finite, and 0 or more, got {rate}"
             )
-        return [optimizer], schedules
+        return optimizer, schedule
+
+    def build_schedule(
+        self, optimizer: Optimizer, total_steps: float
+    ) -> LRSchedulerConfigType:
+        """Build the schedule of the learning rate, and say when it is stepped."""
+        build: Any = self.lr_scheduler  # Lightning types it without keywords
+        try:
+            try:
+                scheduler = build(optimizer, total_steps=total_steps)
+            except TypeError:  # all but a one-cycle schedule take no number of steps
+                scheduler = build(optimizer)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise SettingError(f"lr_scheduler: {error}") from error
+        interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
+        # Lightning's own ReduceLROnPlateau names the metric that it waits for.
+        monitor = getattr(scheduler, "monitor", None)
+        return {"scheduler": scheduler, "interval": interval, "monitor": monitor}

@@ -1,275 +1,280 @@
 """Train a multilayer perceptron on MNIST, and test it."""
 
-import json
 import shlex
+import shutil
 import sys
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import torch
-from jsonargparse import Namespace
 from jsonargparse.typing import restricted_number_type
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.profilers import PassThroughProfiler
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from mlp_lightning import errors, runs
+from mlp_lightning.arguments import ShortParser, find_option, parse_words
+from mlp_lightning.batches import DEFAULT_SEED
+from mlp_lightning.checkpoints import RunCheckpoint
+from mlp_lightning.checks import (
+    build_trainer_parts,
+    check_settings,
+    load_weights,
+    try_optimizer,
+)
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.errors import DOUBTFUL, PROG, Parser, leave, say, told
-from mlp_lightning.export import ExportTrainer
-from mlp_lightning.figures import Figures, confusions
+from mlp_lightning.drawing import most_confused
+from mlp_lightning.errors import PROGRAM, SettingError
+from mlp_lightning.figures import Figures
 from mlp_lightning.predictions import Predictions
-from mlp_lightning.runs import Checkpoints, find, is_finished, save_config
+from mlp_lightning.results import (
+    print_result,
+    save_test_pictures,
+    save_test_result,
+    write_hparams,
+)
+from mlp_lightning.settings import summarise_settings
+from mlp_lightning.start import find_start
+from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
-Seed = restricted_number_type(
-    "Seed", int, [(">=", 0), ("<", 2**32)]
-)  # what numpy accepts
-IDLE = (
-    nullcontext()
-)  # Lightning enters its profiler fifty times a step, even if there is none
+MAX_EPOCHS = 5  # as in the tutorial
+BAR_REFRESH_RATE = 50  # steps: to draw the bar takes longer than a step
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # as numpy has it
+# What Lightning raises, besides its own MisconfigurationException, for values that it
+# does not know, and for packages that are missing.
+UNUSABLE = (ImportError, RuntimeError, TypeError, ValueError)
 
 
-class CLI(LightningCLI):
+class MLPCLI(LightningCLI):
     """LightningCLI whose runs can be continued, and whose errors are one line."""
 
-    run: Path | None = None  # the run that fit makes or continues
-    new: Path | None = None  # it, if it was made by this process
-    path: Any = None  # the checkpoint to begin with
+    trainer: MLPTrainer
+    model: MLPClassifier
+    datamodule: MNISTDataModule
 
     def __init__(self, args: list[str] | None = None) -> None:
-        with told(self):
+        """Run the command line with these words, else with those of the shell."""
+        self.parsers: list[LightningArgumentParser] = []  # one for each subcommand
+        self.command = ""
+        self.keeps_checkpoints = False
+        self.run_checkpoint = RunCheckpoint()  # until the options are known
+        self.run_folder: Path | None = None  # of the run that is made, or gone on with
+        errors.silence_libraries()
+        name_option = partial(find_option, parsers=self.parsers)
+        with errors.report_errors(name_option, self.describe_resumption):
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
-                trainer_class=ExportTrainer,
-                save_config_callback=None,
-                parser_class=Parser,
-                parser_kwargs={"prog": PROG, "description": __doc__},
+                trainer_class=MLPTrainer,
+                save_config_callback=None,  # RunCheckpoint keeps the run's config.yaml
+                parser_class=ShortParser,
+                parser_kwargs={"prog": PROGRAM, "description": __doc__},
                 args=args,
+                auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        Parser.words = sys.argv[1:] if args is None else args
-        try:
-            self.config = parser.parse_args(Parser.words)
-        except ValueError as error:
-            parser.error(str(error))
-
-    def _add_arguments(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything", type=Seed, default=42, help="Of all randomness."
-        )
-        for cls, key in (
-            (MLPClassifier, "model"),
-            (MNISTDataModule, "data"),
-            (Trainer, "trainer"),
-        ):
-            parser.add_lightning_class_args(cls, key)  # ours first
-        parser.add_class_arguments(Checkpoints, "checkpoint")
-        parser.set_defaults(
-            {"trainer.max_epochs": 5, "trainer.num_sanity_val_steps": 0}
-        )
-        parser.add_argument("--figures", type=bool, default=True, help="Draw pictures.")
-        Parser.options = parser._option_string_actions
+    # The options
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        return {**LightningCLI.subcommands(), "export": {"model", "datamodule"}}
+        """Return Lightning's subcommands and `export`."""
+        subcommands = LightningCLI.subcommands()
+        # The options that a subcommand does not have.
+        subcommands["export"] = {"model", "datamodule"}
+        return subcommands
 
-    def _prepare_subcommand_parser(
-        self, klass: Any, subcommand: str, **kwargs: Any
-    ) -> Any:
-        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        if subcommand == "predict":
-            text = "Folder for predictions.csv and predictions.png; default: the run's."
-            parser.add_argument("--output", default="", help=text)
-        return parser
-
-    def _parse_ckpt_path(self) -> None:
-        """Parse again, first the settings of the run or in the checkpoint: the words given win."""
-        command, words = self.config.subcommand, Parser.words
-        given, root = (
-            self.config[command].ckpt_path,
-            self.config[command].trainer.default_root_dir,
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add --seed_everything."""
+        help_text = "Of all random number generators."
+        parser.add_argument(
+            "--seed_everything", type=Seed, default=DEFAULT_SEED, help=help_text
         )
-        self.checkpoint: dict[str, Any] = {}  # what it holds
-        if given or command != "fit":
-            self.run, self.path = find(given, root or "", command == "fit")
-        if self.path:
-            try:
-                self.checkpoint = dict(torch.load(self.path, "cpu", weights_only=True))
-                model = dict(self.checkpoint["hyper_parameters"])
-                _ = command != "fit" or self.checkpoint["callbacks"]["Checkpoints"]
-            except (
-                UnpicklingError,
-                EOFError,
-                LookupError,
-                OSError,
-                *DOUBTFUL,
-            ) as error:
-                text = f"{self.path} is damaged, or another program's"
-                raise MisconfigurationException(f"--ckpt_path: {text}") from error
-        if command != "fit":
-            made = {
-                "model": model,
-                "data": self.checkpoint.get("datamodule_hyper_parameters", {}),
-            }
-            settings = json.dumps({command: made}, ensure_ascii=False, default=str)
-            self.parse_arguments(self.parser, ["--config", settings, *words])
-            self.config[command].trainer.logger = (
-                self.config[command].trainer.logger or False
-            )
-            now, had = (
-                self.config[command].model.hidden_sizes,
-                model.get("hidden_sizes"),
-            )
-            if now != had:
-                raise MisconfigurationException(
-                    f"hidden_sizes: {now}, but {self.path} holds {had}"
-                )
-            say(f"Using {self.path}")
-        elif self.run:
-            at, config = words.index("fit") + 1, f"--config={self.run / 'config.yaml'}"
-            self.parse_arguments(self.parser, ["fit", config])
-            before = vars(self.config.fit.as_flat())
-            self.parse_arguments(self.parser, [*words[:at], config, *words[at:]])
-            if is_finished(before, vars(self.config.fit.as_flat()), self.checkpoint):
-                say(f"{self.run} is finished: --trainer.max_epochs N prolongs it")
-                sys.exit(0)
-            say(
-                f"Continuing {self.run} after step {self.checkpoint.get('global_step', 0)}"
-            )
-        self.config[command].ckpt_path = str(self.path) if command == "export" else None
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the options of model, data and trainer, ours first."""
+        parser.add_lightning_class_args(MLPClassifier, "model")
+        parser.add_lightning_class_args(MNISTDataModule, "data")
+        parser.add_lightning_class_args(Trainer, "trainer")
+        defaults = {"trainer.max_epochs": MAX_EPOCHS, "trainer.num_sanity_val_steps": 0}
+        parser.set_defaults(defaults)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is neither model, nor data, nor trainer."""
+        parser.add_class_arguments(RunCheckpoint, "checkpoint")
+        parser.add_argument("--figures", type=bool, default=True, help="Draw pictures.")
+        self.parsers.append(parser)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Set the config, and find the run or the checkpoint to begin with."""
+        words = list(sys.argv[1:] if args is None else args)
+        parse = partial(parse_words, parser, subparsers=self.parsers)
+        self.start = find_start(words, parse)
+        self.run_folder = self.start.run
+        self.config = self.start.config
+        self.command = self.config.subcommand
+        self.options = self.config[self.command]
+        # Else Lightning lets the settings in the checkpoint override the command line.
+        self.options.ckpt_path = None
+
+    # Model, data and trainer
 
     def before_instantiate_classes(self) -> None:
-        for group in ("model", "data", "data.augmentation", "checkpoint"):
-            settings = self._get(self.config, group)
-            if not isinstance(settings, Namespace):
-                text = f"{group.split('.')[-1]}: must name its settings, got {settings}"
-                raise MisconfigurationException(text)
-            for key, value in vars(settings).items():
-                if (
-                    value is None and key != "lr_scheduler"
-                ):  # as YAML may say of any option
-                    raise MisconfigurationException(
-                        f"{key}: must have a value, got null"
-                    )
-        trainer = self._get(self.config, "trainer")
-        for key in (
-            "accumulate_grad_batches",
-            "check_val_every_n_epoch",
-            "val_check_interval",
-        ):
-            if isinstance(trainer[key], (int, float)) and trainer[key] <= 0:
-                raise MisconfigurationException(
-                    f"{key}: must be above 0, got {trainer[key]}"
-                )
+        """Refuse what the types of the options let pass."""
+        check_settings(self.options)
+        trainer = self.options.trainer
+        is_trial = trainer.fast_dev_run or trainer.barebones
+        keeps_run = self.command == "fit" and not is_trial
+        self.logs_to_run = keeps_run and trainer.logger in (None, True)
+        self.keeps_checkpoints = keeps_run and trainer.enable_checkpointing is not False
+        self.draws = self.options.figures and (keeps_run or self.command == "test")
+
+    def instantiate_classes(self) -> None:
+        """Build the trainer's parts, then model, data and trainer.
+
+        Lightning would build all at once. What the user's callbacks and loggers refuse
+        could then not be told from a bug in model or data.
+        """
+        self.trainer_options = build_trainer_parts(self.options.trainer)
+        whole = self.config
+        self.config = whole.clone()
+        del self.config[self.command]["trainer"]
+        super().instantiate_classes()
+        self.config = whole
+
+    def instantiate_trainer(self, **kwargs: object) -> Trainer:
+        """Add checkpoints, pictures and a bar, and no logger until there is a run."""
+        options = {**self.trainer_options, **kwargs}
+        user_callbacks: list[Callback] = options["callbacks"]
+        own_callbacks = self.make_callbacks(user_callbacks)
+        options["callbacks"] = [*user_callbacks, *own_callbacks]
+        if self.logs_to_run:
+            options["logger"] = False
+        if options["profiler"] is None and not options["barebones"]:
+            options["profiler"] = IdleProfiler()
+        try:
+            return super().instantiate_trainer(**options)
+        except UNUSABLE as error:
+            raise SettingError(f"--trainer: {error}") from error
+
+    def make_callbacks(self, user_callbacks: list[Callback]) -> list[Callback]:
+        """Return what this project adds to the callbacks of the user."""
+        parsers = dict(zip(self.subcommands(), self.parsers, strict=True))
+        parser = parsers[self.command]
+        self.config_text = parser.dump(self.options, "yaml", False)  # nulls included
+        self.run_checkpoint = self.config_init[self.command].checkpoint
+        self.settings = summarise_settings(self.options.as_dict())
+        self.figures = Figures(self.config_text, self.settings)
+        callbacks: list[Callback] = []
+        if self.keeps_checkpoints:
+            callbacks.append(self.run_checkpoint)
+        if self.draws:
+            callbacks.append(self.figures)
+        if self.command == "predict":
+            folder = self.options.output or self.run_folder or ""
+            self.predictions = Predictions(Path(folder))
+            callbacks.append(self.predictions)
+        trainer = self.options.trainer
+        wants_bar = trainer.enable_progress_bar is not False and not trainer.barebones
+        has_bar = any(isinstance(one, ProgressBar) for one in user_callbacks)
+        if wants_bar and not has_bar:
+            callbacks.append(TQDMProgressBar(BAR_REFRESH_RATE))
+        return callbacks
 
     def after_instantiate_classes(self) -> None:
-        if self.path:  # what can be tried before anything is written
-            self.model.load_state_dict(self.checkpoint.get("state_dict", {}))
-        if self.subcommand == "fit":
-            self.model.configure_optimizers()
+        """Try what can be tried before anything is written."""
+        if self.start.path:
+            load_weights(self.model, self.start.checkpoint)
+        if self.command == "fit":
+            try_optimizer(self.model, self.trainer.strategy.root_device)
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add checkpoints, progress bar and profiler, unless the user wants none or another."""
-        command, options = (
-            self.config[self.subcommand],
-            self._get(self.config_init, "trainer"),
-        )
-        theirs = (
-            options.callbacks
-            if isinstance(options.callbacks, list)
-            else [options.callbacks]
-        )
-        keeps = (
-            self.subcommand == "fit"
-            and not options.fast_dev_run
-            and not options.barebones
-        )
-        checkpoints = keeps and options.enable_checkpointing is not False
-        self.checkpoints = (
-            [self._get(self.config_init, "checkpoint")] if checkpoints else []
-        )
-        self.logs = keeps and options.logger in (None, True)
-        if self.logs:
-            kwargs["logger"] = False  # until there is a run
-        if options.profiler is None and not options.barebones:
-            kwargs["profiler"] = idle = PassThroughProfiler()
-            vars(idle)["profile"] = lambda action_name: IDLE
-        self.text = self._parser(self.subcommand).dump(
-            command, "yaml", False
-        )  # with nulls
-        drawn = command.figures and (keeps or self.subcommand == "test")
-        self.figures = [Figures(self.text, command.as_dict())] if drawn else []
-        self.trainer_defaults["callbacks"] = own = [*self.checkpoints, *self.figures]
-        if self.subcommand == "predict":
-            self.predictions = Predictions(Path(command.output or self.run or ""))
-            own.append(self.predictions)
-        bar = (
-            any(isinstance(callback, ProgressBar) for callback in theirs)
-            or options.barebones
-        )
-        if options.enable_progress_bar is not False and not bar:
-            own.append(TQDMProgressBar(refresh_rate=50))
-        return super().instantiate_trainer(**kwargs)
+    # The subcommands: what this project does before and after Lightning's own
 
-    def fit(self, **kwargs: Any) -> None:
+    def fit(
+        self, model: LightningModule, datamodule: LightningDataModule, **_: object
+    ) -> None:
         """Train in the folder of a run, and say what to do next."""
-        if (
-            not self.run
-            and (self.checkpoints or self.logs)
-            and self.trainer.is_global_zero
-        ):
-            root = self.config.fit.trainer.default_root_dir
-            self.run = self.new = save_config(self.text, None, root or "")
-        run = self.run or Path()  # the other processes write nothing
-        if self.logs:
-            step = self.checkpoint.get("global_step", 0)
-            self.trainer.logger = TensorBoardLogger(
-                run.parent, "", run.name, purge_step=step
-            )
-        for checkpoints in self.checkpoints:
-            checkpoints.run, checkpoints.config = run, self.text
-        self.trainer.fit(**{**kwargs, "ckpt_path": self.path, "weights_only": True})
-        if self.checkpoints and self.trainer.is_global_zero:
-            best = self.checkpoints[0].best_score
-            path = run / "checkpoints" / ("best.ckpt" if best >= 0 else "last.ckpt")
-            lines = [f"val/acc {best:.4f}"] * (best >= 0) + [f"Saved {path}"]
-            lines += [f"Next: {PROG} test --ckpt_path {shlex.quote(str(path))}"]
-            lines += [
-                f"      tensorboard --logdir {shlex.quote(str(run.parent))}"
-            ] * self.logs
-            print(*lines, sep="\n")
+        is_new = self.run_folder is None
+        self.open_run()
+        path = self.start.path
+        try:
+            self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
+        except Exception as error:
+            is_refused = errors.find_exit_code(error) == errors.REFUSED
+            # The steps of child processes, as of ddp_fork, are not counted here.
+            has_saved = Path(self.run_folder or "", "checkpoints").exists()
+            has_begun = self.trainer.global_step > 0 or has_saved
+            if is_new and self.run_folder and is_refused and not has_begun:
+                shutil.rmtree(self.run_folder, ignore_errors=True)
+            raise
+        if self.run_folder and self.keeps_checkpoints:
+            score = self.run_checkpoint.best_score
+            print_result(self.run_folder, score, self.logs_to_run)
 
-    def test(self, **kwargs: Any) -> None:
+    def open_run(self) -> None:
+        """Make the folder of the run if it is new, and have all written there."""
+        is_first_process = self.trainer.is_global_zero
+        keeps_files = self.keeps_checkpoints or self.logs_to_run
+        if self.run_folder is None and keeps_files and is_first_process:
+            root = self.options.trainer.default_root_dir
+            self.run_folder = runs.make_run(self.config_text, root)
+        run = self.run_folder or Path()  # the other processes write nothing
+        self.run_checkpoint.use_run(run, self.config_text)
+        if self.logs_to_run:
+            step = self.start.step
+            logger = TensorBoardLogger(run.parent, "", run.name, purge_step=step)
+            self.trainer.logger = logger
+            if is_first_process:
+                write_hparams(run, self.settings)
+
+    def test(
+        self,
+        model: LightningModule,
+        datamodule: LightningDataModule,
+        verbose: bool,
+        **_: object,
+    ) -> None:
         """Note the result in the run, unless only some of the images were counted."""
-        metrics = self.trainer.test(**kwargs)
-        if self.trainer.is_global_zero and hasattr(self.model, "matrix"):
-            print(f"Most often taken for another: {confusions(self.model.matrix)}")
-        run = self.run if self.trainer.is_global_zero else None
-        if run and self.trainer.num_test_batches == [
-            len(self.datamodule.test_dataloader())
-        ]:
-            report = {**metrics[0], "checkpoint": f"checkpoints/{self.path.name}"}
-            (run / "test.json").write_text(json.dumps(report, indent=2) + "\n")
-            logger = TensorBoardLogger(run.parent, name="", version=run.name)
-            logger.log_metrics(
-                metrics[0], self.checkpoint["global_step"] - 1
-            )  # as of val/acc
-            logger.finalize("success")
-            for figures in self.figures:
-                for name, picture in figures.pictures(self.model).items():
-                    picture.save(run / f"test_{name}.png")
+        results = self.trainer.test(model, None, None, verbose, datamodule)
+        if not self.trainer.is_global_zero:
+            return
+        if self.model.confusion_matrix is not None:
+            confusions = most_confused(self.model.confusion_matrix)
+            print(f"Most often taken for another: {confusions}")
+        whole = [len(self.datamodule.test_dataloader())]
+        if self.run_folder and self.trainer.num_test_batches == whole:
+            metrics = dict(results[0])
+            save_test_result(self.run_folder, self.start, metrics)
+            if self.draws:
+                pictures = self.figures.draw_evaluation(self.model)
+                save_test_pictures(self.run_folder, pictures)
 
-    def predict(self, **kwargs: Any) -> None:
-        """Write the digit and the ten probabilities of each picture, or each test image."""
-        self.trainer.predict(**{**kwargs, "return_predictions": False})
-        if self.trainer.is_global_zero and self.predictions.errors:
-            leave(1, f"{self.predictions.errors} files show no digit, as said above")
+    def predict(
+        self, model: LightningModule, datamodule: LightningDataModule, **_: object
+    ) -> None:
+        """Write the digit and the ten probabilities of each picture, or test image."""
+        self.trainer.predict(model, None, datamodule, return_predictions=False)
+        count = self.predictions.error_count
+        if self.trainer.is_global_zero and count:
+            files = "1 file shows" if count == 1 else f"{count} files show"
+            errors.exit_with_error(errors.FAILED, f"{files} no digit: see the table")
+
+    def export(
+        self,
+        model: MLPClassifier,
+        datamodule: MNISTDataModule,
+        output: str,
+        **_: object,
+    ) -> None:
+        """Write the network to a file that needs no Lightning."""
+        self.trainer.export(model, datamodule, output, str(self.start.path))
+
+    def describe_resumption(self) -> str:
+        """Return how to go on with the run that was stopped, if there is one."""
+        if self.run_folder is None or not self.keeps_checkpoints:
+            return ""
+        if self.run_checkpoint.finished:
+            return "; the run is finished"
+        run = shlex.quote(str(self.run_folder))
+        return f"; to go on: {PROGRAM} fit --ckpt_path {run}"

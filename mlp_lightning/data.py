@@ -1,202 +1,268 @@
-"""MNIST: fetched, verified, split, fed to the trainer as uint8 and normalised on its device."""
+"""MNIST: fetched, verified, split, fed as uint8, normalised on the trainer's device."""
 
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from glob import escape, glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
+from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
 from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
 from mlp_lightning.augment import Augmentation
-from mlp_lightning.batches import TensorBatches
-from mlp_lightning.handwriting import Pictures
+from mlp_lightning.batches import BatchOrigin, RawBatch, TensorBatches, get_seed
+from mlp_lightning.errors import SettingError
+from mlp_lightning.handwriting import PictureLoader
 from mlp_lightning.mlp import normalise
 
-SHIPPED = Path(__file__).parent / "mnist"
-MD5 = {  # of the unpacked files; torchvision knows those of the .gz files only
+BUNDLED_DIR = Path(__file__).parent / "mnist"
+# Of the unpacked files; torchvision knows those of the .gz files alone.
+MD5 = {
     "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-TRAINING_SIZE, TEST_SIZE = 60_000, 10_000
+TRAINING_SIZE = 60_000
 SPLIT_SEED = 0  # its own, so that another training seed moves no image between the sets
-UNCHANGED = Augmentation()
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
+NO_AUGMENTATION = Augmentation()
+PREDICTION_FILES = ("predictions.csv", "predictions.png")  # of an earlier `predict`
 
 
 class MNISTDataModule(LightningDataModule):
-    """MNIST: 60,000 training images, some of them kept for validation, and 10,000 test images."""
+    """MNIST: 60,000 images to train and to validate on, and 10,000 test images."""
+
+    # Images, uint8, (n, 28, 28), and labels, int64, (n,).
+    training_set: TensorDataset
+    test_set: TensorDataset
+    train_rows: Tensor  # int64, those of the training images to train on
+    val_rows: Tensor  # int64, those kept for validation
 
     def __init__(
         self,
         data_dir: str = "data",
         batch_size: int = 64,
         val_size: int = 5_000,
-        augmentation: Augmentation = UNCHANGED,
+        augmentation: Augmentation = NO_AUGMENTATION,
         images: Sequence[str] | str = (),
     ) -> None:
         """Check the settings; nothing is read yet.
 
         Args:
-            data_dir: Folder that holds MNIST/raw/ with the four files, or will hold them.
-            batch_size: Training images per step over all devices, a multiple of their number.
-            val_size: Training images kept for validation; 0: train on all 60,000, without any.
+            data_dir: Folder that holds MNIST/raw/ with the four files, or will hold
+                them.
+            batch_size: Training images per step over all devices, a multiple of their
+                number.
+            val_size: Training images kept for validation; 0: train on all 60,000,
+                without any.
             augmentation: How far training images are distorted, anew in each epoch.
-            images: For predict: pictures of your own, as a file, a folder, a quoted glob such as
-                'digits/*.png', or several as '[a.png, b.png]'; none: the test images.
+            images: For predict: pictures of your own, as a file, a folder, a quoted
+                glob such as 'digits/*.png', or several as '[a.png, b.png]'; none: the
+                test images.
+
+        Raises:
+            SettingError: If a setting is out of its range.
         """
         super().__init__()
-        data_dir = str(
-            data_dir
-        )  # a Path in a checkpoint could not be loaded with weights_only
         if batch_size < 1:
-            raise ValueError(f"batch_size: must be at least 1, got {batch_size}")
+            raise SettingError(f"batch_size: must be at least 1, got {batch_size}")
         if not 0 <= val_size < TRAINING_SIZE:
-            raise ValueError(
+            raise SettingError(
                 f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}"
             )
-        # a checkpoint holds plain data alone
-        settings: Any = (
-            augmentation if isinstance(augmentation, dict) else asdict(augmentation)
-        )
-        self.augmentation, augmentation = Augmentation(**settings), settings
-        self.save_hyperparameters(ignore="images", logger=False)
+        if isinstance(augmentation, dict):  # from a checkpoint
+            augmentation = Augmentation(**augmentation)
+        self.augmentation = augmentation
         self.images = [images] if isinstance(images, str) else images
         self.raw_dir = Path(os.path.expanduser(data_dir), "MNIST", "raw")
+        settings = {  # as plain data: a checkpoint holds nothing else
+            "data_dir": str(data_dir),
+            "batch_size": batch_size,
+            "val_size": val_size,
+            "augmentation": asdict(augmentation),
+        }
+        self.save_hyperparameters(settings, logger=False)
 
     def prepare_data(self) -> None:
-        """Make sure that the four files are there, undamaged; raises an error if they cannot be."""
-        needed = () if self.images and self.trainer and self.trainer.predicting else MD5
+        """Make sure that the four files are there, undamaged.
+
+        Raises:
+            SettingError: If `data_dir` cannot be written.
+            OSError: If a bundled file is damaged, and no mirror can be asked.
+        """
+        if self.images and self.trainer is not None and self.trainer.predicting:
+            return  # pictures of the user's own
         bad = [
             name
-            for name in needed
-            if not check_integrity(self.raw_dir / name, MD5[name])
+            for name, md5 in MD5.items()
+            if not check_integrity(self.raw_dir / name, md5)
         ]
         if not bad:
             return
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
-            # torchvision trusts any file of the right name, so it unpacks into an empty folder,
-            # from verified archives; moved in one step, no other process ever meets half a file.
-            with TemporaryDirectory(dir=self.raw_dir) as scratch:
-                os.makedirs(unpacked := Path(scratch, "MNIST", "raw"))
-                for file, md5 in MNIST.resources:
-                    if check_integrity(SHIPPED / file, md5):
-                        shutil.copy(SHIPPED / file, unpacked)
-                    else:
-                        print(
-                            f"{SHIPPED / file} is missing or damaged: asking {MNIST.mirrors[0]}"
-                        )
-                MNIST(scratch, download=True)
-                for name in bad:
-                    os.replace(unpacked / name, self.raw_dir / name)
-        except RuntimeError as error:  # torchvision's: no mirror answers
-            raise ConnectionError(
-                f"{error}: connect, or install the package again"
-            ) from error
+            self.unpack(bad)
         except OSError as error:
             if not error.filename:
                 raise  # of the network
-            text = f"{error.strerror}: {error.filename2 or error.filename}"
-            raise MisconfigurationException(
-                f"data_dir: cannot be written, {text}"
-            ) from error
+            path = error.filename2 or error.filename
+            text = f"cannot be written, {error.strerror}: {path}"
+            raise SettingError(f"data_dir: {text}") from error
+
+    def unpack(self, names: list[str]) -> None:
+        """Put these files into `raw_dir`, from the package, else from the network."""
+        # torchvision trusts any file of the right name, so it unpacks into an empty
+        # folder, from verified archives. Moved in one step, a file is never seen half.
+        with TemporaryDirectory(dir=self.raw_dir) as scratch:
+            unpacked = Path(scratch, "MNIST", "raw")
+            unpacked.mkdir(parents=True)
+            for archive, md5 in MNIST.resources:
+                bundled = BUNDLED_DIR / archive
+                if check_integrity(bundled, md5):
+                    shutil.copy(bundled, unpacked)
+                else:
+                    mirror = MNIST.mirrors[0]
+                    print(f"{bundled} is missing or damaged: asking {mirror}")
+            try:
+                MNIST(scratch, download=True)
+            except RuntimeError as error:  # no mirror answers
+                advice = "connect, or install the package again"
+                raise ConnectionError(f"{error}: {advice}") from error
+            for name in names:
+                os.replace(unpacked / name, self.raw_dir / name)
 
     def setup(self, stage: str) -> None:
-        batch_size, val_size = self.hparams["batch_size"], self.hparams["val_size"]
-        trainer: Any = self.trainer
-        rank, world_size = (
-            (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        )
-        if stage == "fit" and batch_size % world_size:
-            text = f"must be a multiple of the {world_size} processes, got {batch_size}"
-            raise MisconfigurationException(f"batch_size: {text}")
-        if stage == "validate" and not val_size:
-            raise MisconfigurationException(
-                "val_size: must be at least 1 to validate, got 0"
-            )
-        if stage == "fit" and not val_size and trainer:
-            trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
+        """Read the images of the stage: fit, validate, test or predict."""
         if stage == "predict" and self.images:
-            self.pictures = Pictures(
-                [file for path in self.images for file in _files(path)]
-            )
+            files = [file for path in self.images for file in find_pictures(path)]
+            self.pictures = PictureLoader(files)
             return
-        part = "train" if stage in ("fit", "validate") else "t10k"
+        self.check_stage(stage)
+        if stage not in ("fit", "validate"):
+            self.test_set = self.read_images("t10k")
+            return
+        self.training_set = self.read_images("train")
+        generator = torch.Generator().manual_seed(SPLIT_SEED)
+        rows = torch.randperm(TRAINING_SIZE, generator=generator)
+        self.val_rows = rows[: self.hparams["val_size"]]
+        self.train_rows = rows[self.hparams["val_size"] :]
+
+    def read_images(self, part: str) -> TensorDataset:
+        """Return the images and labels of a part: train or t10k."""
         images = read_image_file(str(self.raw_dir / f"{part}-images-idx3-ubyte"))
         labels = read_label_file(str(self.raw_dir / f"{part}-labels-idx1-ubyte"))
-        self.batches = partial(
-            TensorBatches, images, labels, rank=rank, world_size=world_size
-        )
-        rows = torch.randperm(
-            TRAINING_SIZE, generator=torch.Generator().manual_seed(SPLIT_SEED)
-        )
-        self.val_rows, self.train_rows = rows[:val_size], rows[val_size:]
+        return TensorDataset(images, labels)
+
+    def check_stage(self, stage: str) -> None:
+        """Raise SettingError if the settings do not fit the stage, or the trainer."""
+        batch_size = self.hparams["batch_size"]
+        val_size = self.hparams["val_size"]
+        _, world_size = self.process
+        if stage == "fit" and batch_size % world_size:
+            raise SettingError(
+                f"batch_size: must be a multiple of the {world_size} processes, "
+                f"got {batch_size}"
+            )
+        if stage == "validate" and val_size == 0:
+            raise SettingError("val_size: must be at least 1 to validate, got 0")
+        if stage == "fit" and val_size == 0 and self.trainer is not None:
+            self.trainer.limit_val_batches = 0  # or Lightning warns of an empty loader
+
+    @property
+    def process(self) -> tuple[int, int]:
+        """Return the number of this process, and how many there are."""
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
 
     def train_dataloader(self) -> TensorBatches:
-        seed = int(
-            os.environ.get("PL_GLOBAL_SEED", "42")
-        )  # what lightning.seed_everything set
-        loader = self.batches(self.train_rows, self.hparams["batch_size"], seed=seed)
-        trainer: Any = self.trainer
-        if trainer:
-            batches = (
-                trainer.fit_loop.epoch_loop.batch_progress.current
-            )  # not 0 in a resumed epoch
-            vary = not trainer.overfit_batches
-            loader.position = lambda: (trainer.current_epoch * vary, batches.ready)
-        return loader
-
-    def val_dataloader(self) -> TensorBatches:
-        return self.batches(self.val_rows, EVAL_BATCH_SIZE)
-
-    def test_dataloader(self, **share: Any) -> TensorBatches:
-        return self.batches(torch.arange(TEST_SIZE), EVAL_BATCH_SIZE, **share)
-
-    def predict_dataloader(self) -> Any:  # each process all: nobody gathers
-        return (
-            self.pictures if self.images else self.test_dataloader(rank=0, world_size=1)
+        """Return batches in an order of their own for each epoch."""
+        rank, world_size = self.process
+        return TensorBatches(
+            self.training_set,
+            self.train_rows,
+            self.hparams["batch_size"],
+            rank,
+            world_size,
+            seed=get_seed(),
+            with_origin=bool(self.augmentation),
+            position=self.training_position,
         )
 
-    def on_after_batch_transfer(
-        self, batch: Any, dataloader_idx: int
-    ) -> tuple[Tensor, Any]:
-        images, *labels = batch
-        trainer: Any = self.trainer
-        if self.augmentation and trainer and trainer.training:
-            loader = trainer.train_dataloader
-            epoch, number = (
-                loader.position()
-            )  # of this batch: Lightning has not counted it yet
-            count = min(
-                loader.batch_size, len(loader.rows) - number * loader.batch_size
-            )
-            drawn_by = (loader.seed, epoch, number)
-            images = self.augmentation(images, drawn_by, count, loader.share(count))
-        return normalise(images), *labels
+    def training_position(self) -> tuple[int, int]:
+        """Return the epoch that begins, and its first batch: not 0 if it is resumed."""
+        trainer = self.trainer
+        if trainer is None:
+            return 0, 0
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        # To overfit some batches, they have to stay the same ones.
+        overfits: float = trainer.overfit_batches  # type: ignore[attr-defined]
+        epoch = 0 if overfits else trainer.current_epoch
+        return epoch, progress.current.ready
+
+    def val_dataloader(self) -> TensorBatches:
+        """Return the images kept for validation, as they stand."""
+        return TensorBatches(
+            self.training_set, self.val_rows, EVAL_BATCH_SIZE, *self.process
+        )
+
+    def test_dataloader(self) -> TensorBatches:
+        """Return the test images, as they stand."""
+        rows = torch.arange(len(self.test_set))
+        return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE, *self.process)
+
+    def predict_dataloader(self) -> TensorBatches | PictureLoader:
+        """Return pictures or test images, all to each process, since nobody gathers."""
+        if self.images:
+            return self.pictures
+        rows = torch.arange(len(self.test_set))
+        return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE)
+
+    def transfer_batch_to_device(
+        self, batch: RawBatch, device: torch.device, dataloader_idx: int
+    ) -> RawBatch:
+        """Move the tensors of a batch, without Lightning's search for more of them."""
+        return tuple(
+            part.to(device) if isinstance(part, Tensor) else part for part in batch
+        )
+
+    def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> RawBatch:
+        """Distort the images if the batch tells its origin, and normalise them.
+
+        Returns:
+            Images, float32, (batch, 1, 28, 28), and labels, int64, (batch,); for
+            pictures of the user's own, file names and errors in the labels' place.
+        """
+        images, *rest = batch
+        if rest and isinstance(rest[-1], BatchOrigin):
+            origin = rest.pop()
+            images = self.augmentation(images, *origin)
+        return normalise(images), *rest
 
 
-def _files(path: str) -> list[str]:
+def find_pictures(path: str) -> list[str]:
+    """Return the files that a path means: a file, a folder, or a glob.
+
+    Raises:
+        SettingError: If there are none.
+    """
     place = os.path.expanduser(path)
     if os.path.isfile(place):
         return [place]
     pattern = os.path.join(escape(place), "*") if os.path.isdir(place) else place
-    found = filter(os.path.isfile, sorted(glob(pattern, recursive=True)))
-    answers = ("predictions.csv", "predictions.png")  # to an earlier predict
-    if not (files := [file for file in found if os.path.basename(file) not in answers]):
-        raise MisconfigurationException(
-            f"images: no file, or folder with files, at {path}"
-        )
+    files = [
+        file
+        for file in sorted(glob(pattern, recursive=True))
+        if os.path.isfile(file) and os.path.basename(file) not in PREDICTION_FILES
+    ]
+    if not files:
+        raise SettingError(f"images: no file, or folder with files, at {path}")
     return files

@@ -1,140 +1,168 @@
-"""What the user reads when something is wrong: one line, with an exit code. A bug's traceback."""
+"""How an error becomes one line and an exit code: by its type.
 
-import difflib
+Some errors have no type of their own, and are known by their message: memory
+that a CPU does not have, three refusals of Lightning, and what a child process raised.
+"""
+
 import logging
+import pkgutil
 import re
-import shlex
-import shutil
 import sys
 import threading
-import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
     SIGTERMException,
 )
+from lightning.pytorch.utilities.memory import is_oom_error
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch.distributed import DistError
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+PROGRAM = "python -m mlp_lightning"
+
+# Exit codes, as shells and their users know them.
+FAILED = 1
+REFUSED = 2
+INTERRUPTED = 130  # 128 + SIGINT
+TERMINATED = 143  # 128 + SIGTERM
 
 
 class SettingError(ValueError):
-    """A setting that cannot be; its message begins with the setting's name and a colon."""
+    """The user asked for something that cannot be.
+
+    The message begins with the setting's name and a colon, says what is wrong with it,
+    and what to do where that is not plain.
+    """
 
 
-PROG = "python -m mlp_lightning"
-REFUSED, FAILED = (MisconfigurationException,), (FloatingPointError, OSError)
-DOUBTFUL = (
-    ValueError,
-    TypeError,
-    RuntimeError,
-    ImportError,
-)  # of a setting, or a bug of ours
-say = rank_zero_only(print)  # in the first process alone
-SPEAKERS = ("lightning.", "torch.optim.", "torch.nn.modules.module.")
+# A module is missing if an option needs a package that is not installed.
+REFUSALS = (SettingError, MisconfigurationException, ModuleNotFoundError)
+FAILURES = (OSError, FloatingPointError, MemoryError, DistError)
+# How messages begin with which Lightning refuses a setting when the training has begun,
+# in errors that have no type of their own.
+LIGHTNING_REFUSALS = (
+    "Early stopping conditioned on metric",
+    "The current optimizer, ",
+    "`val_check_interval` (",
+)
 
 
-def leave(code: int, message: str) -> NoReturn:
-    """Exit with 2 for what the user said wrong, 1 for what failed, 130 or 143 for a signal."""
-    name, colon, text = " ".join(message.split()).partition(":")
-    option = next(
-        (option for option in Parser.options if option.endswith(f".{name}")), name
-    )
-    say(f"{PROG}: error: {option}{colon}{text}", file=sys.stderr)
+def silence_libraries() -> None:
+    """Hide what libraries say to their developers, and what they advertise."""
+    # Lightning asks torch in a way that torch no longer likes.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
+    # The sizes in the summary are those of 32 bits, whatever the precision.
+    warnings.filterwarnings("ignore", "Precision .* is not supported by the model sum")
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@rank_zero_only
+def print_rank_zero(text: str, *, error: bool = False) -> None:
+    """Print a line, in the first process alone."""
+    print(text, file=sys.stderr if error else sys.stdout)
+
+
+def exit_with_error(code: int, message: str) -> NoReturn:
+    """Print the message as one line, and exit."""
+    one_line = " ".join(message.split())
+    print_rank_zero(f"{PROGRAM}: error: {one_line}", error=True)
     sys.exit(code)
 
 
-def explain(error: Exception) -> tuple[int, str]:
-    """Return the exit code and what is wrong; or raise the error, if it is a bug of ours.
+def find_exit_code(error: Exception) -> int | None:
+    """Return the exit code for an error; None if it is a bug, to be shown as it is."""
+    if isinstance(error, ProcessRaisedException):
+        error = restore_child_error(error)
+    message = str(error).lstrip()
+    if isinstance(error, REFUSALS) or message.startswith(LIGHTNING_REFUSALS):
+        return REFUSED
+    if isinstance(error, FAILURES) or is_oom_error(error):
+        return FAILED
+    return None
 
-    That is told by who raises it: Lightning and torch's optimizers refuse settings, and so do we.
+
+def find_signal_code(stop: BaseException) -> int | None:
+    """Return the exit code if a signal ended the program, else None."""
+    if isinstance(stop, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(stop, SIGTERMException):
+        return TERMINATED
+    if isinstance(stop.__context__, KeyboardInterrupt):
+        return INTERRUPTED  # Lightning turns it into an exit with code 1
+    if isinstance(stop, SystemExit) and stop.code in (INTERRUPTED, TERMINATED):
+        return int(stop.code)
+    return None
+
+
+def restore_child_error(error: ProcessRaisedException) -> Exception:
+    """Return the error that ended a child process of `ddp_spawn`.
+
+    torch hands it over as the text of its traceback. An error that may be a refusal or
+    a failure gets its type back; any other one is returned as it came.
     """
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    speaker, text = f"{frame.f_globals['__name__']}.", str(error)
-    speakers = (
-        (*SPEAKERS, "mlp_lightning.") if isinstance(error, ValueError) else SPEAKERS
-    )
-    failed = speaker.startswith("torch.distributed.") or "allocate memory" in text
-    if isinstance(error, DOUBTFUL) and not (failed or speaker.startswith(speakers)):
-        raise error
-    if speaker.startswith("torch.optim."):
-        text = f"{'lr_scheduler' if 'lr_scheduler' in speaker else 'optimizer'}: {text}"
-    return 1 if failed or isinstance(error, FAILED) else 2, text
+    last_line = re.compile(r"^([A-Za-z_][\w.]*): (.*)\Z", re.MULTILINE | re.DOTALL)
+    *_, trace = error.msg.rpartition("\n  File ")
+    found = last_line.search(trace)
+    if not found:
+        return error
+    name, message = found.groups()
+    try:
+        child_type = pkgutil.resolve_name(name if "." in name else f"builtins:{name}")
+    except (ImportError, AttributeError, ValueError):
+        return error
+    if not isinstance(child_type, type):
+        return error
+    is_plain = child_type in (RuntimeError, ValueError)
+    if is_plain or issubclass(child_type, REFUSALS + FAILURES):
+        restored: Exception = child_type(message.strip())
+        return restored
+    return error
 
 
-def _leave_to_main(args: threading.ExceptHookArgs) -> None:
-    if not isinstance(
-        args.exc_value, OSError
-    ):  # of TensorBoard's writer: the main thread gets it
+def leave_os_errors_to_main_thread(args: threading.ExceptHookArgs) -> None:
+    """Print no traceback for TensorBoard's writer: the main thread gets its error."""
+    if not isinstance(args.exc_value, OSError):
         threading.__excepthook__(args)
 
 
 @contextmanager
-def told(cli: Any) -> Iterator[None]:
-    """End the program with one line if it is stopped or fails, not if the failure is a bug."""
-    threading.excepthook = _leave_to_main
-    warnings.filterwarnings(
-        "ignore", category=FutureWarning, module="lightning"
-    )  # torch's
-    warnings.filterwarnings(
-        "ignore", "Precision .* is not supported by the model summary"
-    )
-    for module in ("pytorch.utilities.rank_zero", "fabric"):  # advertisements too
-        logging.getLogger(f"lightning.{module}").setLevel(logging.WARNING)
+def report_errors(
+    name_option: Callable[[str], str], describe_resumption: Callable[[], str]
+) -> Iterator[None]:
+    """End the program with one line if it is refused, fails or is stopped.
+
+    A bug keeps its traceback, wherever it is raised.
+
+    Args:
+        name_option: Returns the command line's name of a setting such as `batch_size`.
+        describe_resumption: Returns what to add for the user who has stopped a run.
+    """
+    threading.excepthook = leave_os_errors_to_main_thread
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        code = (
-            143 if isinstance(error, SIGTERMException) else getattr(error, "code", 130)
-        )
-        code = 130 if isinstance(error.__context__, KeyboardInterrupt) else code
-        if code not in (130, 143):
+    except (KeyboardInterrupt, SystemExit) as stop:
+        code = find_signal_code(stop)
+        if code is None:
             raise
-        go = cli.run and getattr(cli, "subcommand", "") == "fit"
-        again = (
-            f"; to go on: {PROG} fit --ckpt_path {shlex.quote(str(cli.run))}"
-            if go
-            else ""
-        )
-        # the first process is killed if another ends before it with anything but 0
-        leave(0 if getattr(rank_zero_only, "rank", 0) else code, f"interrupted{again}")
-    except (*REFUSED, *FAILED, *DOUBTFUL) as error:
-        code, message = explain(error)
-        if code == 2 and cli.new and not (cli.new / "checkpoints").exists():
-            shutil.rmtree(
-                cli.new, ignore_errors=True
-            )  # refused before anything was saved
-        leave(code, message)
-
-
-class Parser(LightningArgumentParser):
-    """Says in one line what is wrong, and helps without naming all the classes of torch."""
-
-    options: Any = ()  # of a subcommand
-    words: Any = ()  # that are parsed
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        message = re.sub(r'Parser key "([\w.]+)"', r"--\1", " ".join(message.split()))
-        message = re.sub(
-            r"(- Expected a path|Does not validate against) .*? Errors: ", "", message
-        )
-        wrong = re.search(
-            r"(?i)(?:d arguments: |option ')-*([\w.]+)|^--([\w.]+)", message
-        )
-        name = wrong[1] or wrong[2] if wrong else "?"
-        given = "\n".join(self.words)
-        for option in re.findall(rf"(?m)^(--.*\.{re.escape(name)})\b", given):
-            message = f"{option}: {message}"  # of a class, whose own parser knows its last part
-        files = re.findall(r"(?m)^(?:-c|--config)[=\n]([^{\n]+)$", given)
-        if files and name not in given:
-            message += f" (in {' or '.join(files)})"
-        near = difflib.get_close_matches(f"--{name}", self.options, 1, 0.75)
-        known = not near or near[0] == f"--{name}"
-        leave(2, message if known else f"{message}; did you mean {near[0]}?")
-
-    def format_help(self, *args: Any) -> str:
-        self.usage = self.prog.replace(" [options]", "") + " [options]"
-        return re.sub(r",\s+known\s+subclasses:[^)]*", "", super().format_help(*args))
+        # Lightning kills the first process if another one ends before it with an error.
+        other_process = getattr(rank_zero_only, "rank", 0) > 0
+        message = f"interrupted{describe_resumption()}"
+        exit_with_error(0 if other_process else code, message)
+    except Exception as raised:
+        code = find_exit_code(raised)
+        if code is None:
+            raise
+        error = raised
+        if isinstance(raised, ProcessRaisedException):
+            error = restore_child_error(raised)
+        message = str(error)
+        if isinstance(error, SettingError):
+            setting, colon, text = message.partition(":")
+            message = f"{name_option(setting)}{colon}{text}"
+        exit_with_error(code, message)

@@ -1,4 +1,4 @@
-"""The network, and `normalise`, which defines its input. Nothing here knows of training."""
+"""The network, and `normalise`, which defines its input."""
 
 import pkgutil
 from collections.abc import Sequence
@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MEAN, STD = 0.1307, 0.3081  # of the 60,000 training images, pixels in [0, 1]
+from mlp_lightning.errors import SettingError
+
+IMAGE_PIXELS = 28 * 28
+CLASSES = 10
+
+# Of all pixels of the 60,000 training images, scaled to [0, 1].
+MEAN = 0.1307
+STD = 0.3081
+
+MAX_HIDDEN_SIZE = 1_000_000  # 784 million weights: more is surely a typo
 ACTIVATIONS = {
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
@@ -16,77 +25,106 @@ ACTIVATIONS = {
     "identity": nn.Identity,
 }
 
+# A key of ACTIVATIONS, a class path, or {"class_path": ..., "init_args": {...}}.
+Activation = str | dict[str, Any]
+
 
 def normalise(images: Tensor) -> Tensor:
-    """Turn images, uint8, (batch, 28, 28), into input, float32, (batch, 1, 28, 28), where they are.
+    """Turn images into the network's input, on the device where they are.
 
-    The result is that of torchvision's `ToTensor` + `Normalize`, bit for bit. Raises TypeError if
-    the images are not uint8, as other pixels would be scaled wrongly.
+    The result is that of torchvision's `ToTensor` and `Normalize`, bit for bit.
+
+    Args:
+        images: uint8, (batch, 28, 28), from 0 for paper to 255 for ink.
+
+    Returns:
+        float32, (batch, 1, 28, 28), of mean 0 and standard deviation 1 over MNIST.
+
+    Raises:
+        TypeError: If the images are not uint8: other pixels would be scaled wrongly.
     """
     if images.dtype != torch.uint8:
         raise TypeError(
             f"images must be uint8 with pixels from 0 to 255, got {images.dtype}"
         )
-    constants: Any = (255.0, MEAN, STD)
-    if (
-        images.device.type != "cpu"
-    ):  # CUDA multiplies by a number's reciprocal, which rounds twice
-        constants = (
-            torch.full((1,), number, device=images.device) for number in constants
-        )
-    white, mean, std = constants
-    return (
-        images.unsqueeze(1).float().div_(white).sub_(mean).div_(std)
-    )  # (batch, 1, 28, 28)
+    pixels = images.unsqueeze(1).float()  # (batch, 1, 28, 28)
+    if images.device.type == "cpu":
+        return pixels.div_(255.0).sub_(MEAN).div_(STD)
+    # CUDA divides by a number as it multiplies by its reciprocal, which rounds twice.
+    # It divides by a tensor as the CPU does.
+    white = torch.full((1,), 255.0, device=images.device)
+    std = torch.full((1,), STD, device=images.device)
+    return pixels.div_(white).sub_(MEAN).div_(std)
 
 
 class MLP(nn.Sequential):
-    """From normalised images, (batch, 1, 28, 28), to logits, (batch, 10), no softmax applied."""
+    """A multilayer perceptron: linear layers, and activations between them.
+
+    It takes normalised images, float32, (batch, 1, 28, 28), and returns logits,
+    float32, (batch, 10); no softmax is applied.
+    """
 
     def __init__(
         self,
         hidden_sizes: Sequence[int] = (128, 64),
-        activation: str | dict[str, Any] = "relu",
+        activation: Activation = "relu",
         dropout: float = 0.0,
     ) -> None:
-        if not all(1 <= size <= 10**6 for size in hidden_sizes):
-            raise ValueError(
-                f"hidden_sizes: each must be 1 to 1000000, got {list(hidden_sizes)}"
+        """Build the layers, with torch's own random initialisation.
+
+        Args:
+            hidden_sizes: Units of each hidden layer; () for a linear classifier.
+            activation: A key of ACTIVATIONS, the class path of another module, or
+                {"class_path": ..., "init_args": {...}}.
+            dropout: Probability, in [0, 1), of zeroing a hidden unit in training.
+
+        Raises:
+            SettingError: If a size or the dropout is out of its range, or if there is
+                no such activation.
+        """
+        if not all(1 <= size <= MAX_HIDDEN_SIZE for size in hidden_sizes):
+            raise SettingError(
+                f"hidden_sizes: each must be 1 to {MAX_HIDDEN_SIZE}, "
+                f"got {list(hidden_sizes)}"
             )
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout: must be at least 0 and below 1, got {dropout}")
-        sizes, layers = [28 * 28, *hidden_sizes], list[nn.Module]()
-        for width, size in pairwise(sizes):
-            layers += [
-                nn.Linear(width, size),
-                _build(activation, size),
-                nn.Dropout(dropout),
-            ]
-        super().__init__(nn.Flatten(), *layers, nn.Linear(sizes[-1], 10))
+            raise SettingError(
+                f"dropout: must be at least 0 and below 1, got {dropout}"
+            )
+        sizes = [IMAGE_PIXELS, *hidden_sizes]
+        layers: list[nn.Module] = [nn.Flatten()]  # (batch, 784)
+        for in_features, out_features in pairwise(sizes):
+            layers.append(nn.Linear(in_features, out_features))
+            layers.append(build_activation(activation, out_features))
+            layers.append(nn.Dropout(dropout))
+        layers.append(nn.Linear(sizes[-1], CLASSES))  # (batch, 10)
+        super().__init__(*layers)
 
 
-def _build(activation: str | dict[str, Any], width: int) -> nn.Module:
-    spec: dict[str, Any] = (
-        {"class_path": activation} if isinstance(activation, str) else activation
-    )
+def build_activation(activation: Activation, width: int) -> nn.Module:
+    """Build the activation of a hidden layer with `width` units.
+
+    Raises:
+        SettingError: If it is no torch.nn.Module that keeps the shape (batch, width).
+    """
+    expected = f"{', '.join(ACTIVATIONS)} or a class path"
+    refusal = f"activation: must be {expected}, got {activation!r}"
+    spec = activation
+    if isinstance(spec, str):
+        spec = {"class_path": spec}
     try:
         name = spec["class_path"]
-        cls: type[nn.Module] = ACTIVATIONS.get(name) or pkgutil.resolve_name(name)
-        if not issubclass(
-            cls, nn.Module
-        ):  # asked before the call: a checkpoint may name anything
-            raise TypeError("that is no torch.nn.Module")
-        layer = cls(**spec.get("init_args", {})).eval()
-        if layer(torch.zeros(2, width)).shape != (2, width):
-            raise ValueError("that changes the shape")
-    except (
-        ImportError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        text = f"activation: must be {', '.join(ACTIVATIONS)} or a class path, got {activation!r}"
-        raise ValueError(f"{text} ({error})") from error
-    return layer.train()
+        module_class = ACTIVATIONS.get(name) or pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise SettingError(f"{refusal} ({error})") from error
+    # Checked before the call, since a checkpoint from elsewhere may name any function.
+    if not isinstance(module_class, type) or not issubclass(module_class, nn.Module):
+        raise SettingError(f"{refusal} (that is no torch.nn.Module)")
+    try:
+        module = module_class(**spec.get("init_args", {}))
+        outputs = module.eval()(torch.zeros(2, width))
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        raise SettingError(f"{refusal} ({error})") from error
+    if outputs.shape != (2, width):
+        raise SettingError(f"{refusal} (that changes the shape)")
+    return module.train()

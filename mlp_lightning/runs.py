@@ -1,249 +1,271 @@
-"""The folder of a run, `lightning_logs/version_N`: made, found, and continued after a stop."""
+"""The folder of a run, `lightning_logs/version_N`: make it, find it, resume it."""
 
 import os
 import re
-import signal
-from contextlib import suppress
+import warnings
+from collections.abc import Mapping
 from math import inf
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from uuid import uuid4
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-LIMITS = {"trainer.max_epochs": "epoch", "trainer.max_steps": "global_step"}
-FREE = re.compile(  # what may change when a run goes on
-    r"trainer\.(max_|min_|accelerator|strategy|devices|num_nodes|logger|log_every|default_root_dir"
-    r"|enable_progress_bar|enable_model_summary)|data\.data_dir|config|ckpt_path|weights_only|figures"
+from mlp_lightning.errors import SettingError
+
+KEYWORDS = ("best", "last")  # checkpoints of the newest run
+RUN_NAME = re.compile(r"version_\d+")
+# What may change when a run goes on.
+RESUMABLE_SETTINGS = re.compile(
+    r"trainer\.(max_|min_|accelerator|strategy|devices|num_nodes|logger|log_every"
+    r"|default_root_dir|enable_progress_bar|enable_model_summary)"
+    r"|data\.data_dir|config|ckpt_path|weights_only|figures"
 )
+# The limits of a training, each with its counter in a checkpoint.
+LIMITS = {"trainer.max_epochs": "epoch", "trainer.max_steps": "global_step"}
+# What torch.load raises for a file that holds something else, or is cut off.
+UNREADABLE = (
+    UnpicklingError,
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# Why some runs can train no longer than was planned.
+ONE_CYCLE = "a run whose learning rate makes one cycle"
+AVERAGED = "a run that ended in averaged weights"
+
+CheckpointContent = dict[str, Any]  # as Lightning writes it: no schema is public
+Settings = Mapping[str, Any]  # of a run: option name, such as data.val_size, to value
 
 
-def _newest(root: str) -> list[Path]:
-    runs = Path(root, "lightning_logs").expanduser().glob("version_*")
-    return sorted(
-        (r for r in runs if r.name[8:].isdecimal()), key=lambda r: -int(r.name[8:])
+def logs_folder(root: str | None) -> Path:
+    """Return the folder of all runs, in `root` or the working folder."""
+    return Path(root or "", "lightning_logs").expanduser()
+
+
+def run_number(run: Path) -> int:
+    """Return N of version_N."""
+    return int(run.name.removeprefix("version_"))
+
+
+def list_runs(root: str | None) -> list[Path]:
+    """Return the folders of all runs, the newest first."""
+    folders = logs_folder(root).glob("version_*")
+    runs = [folder for folder in folders if RUN_NAME.fullmatch(folder.name)]
+    return sorted(runs, key=run_number, reverse=True)
+
+
+def find_run(given: str, root: str | None) -> tuple[Path, Path | None]:
+    """Find the run to go on with.
+
+    Args:
+        given: A run, a checkpoint of a run, or `best` or `last`, of the newest run.
+        root: The folder that holds `lightning_logs`.
+
+    Returns:
+        The folder of the run, and its checkpoint: the last, if it is not named. A run
+        that was stopped early has none.
+
+    Raises:
+        SettingError: If there is no such run.
+    """
+    names = ["last.ckpt"]
+    if given in KEYWORDS:
+        names = [f"{given}.ckpt", "last.ckpt"]
+    for place in list_places(given, root):
+        checkpoint = first_checkpoint(place, names)
+        run = run_of(place, checkpoint)
+        if run:
+            return run, checkpoint
+    raise not_found("run", given, root)
+
+
+def find_checkpoint(given: str | None, root: str | None) -> tuple[Path | None, Path]:
+    """Find the checkpoint to use.
+
+    Args:
+        given: A checkpoint, a run, or `best` or `last`, of the newest run; nothing
+            means the best.
+        root: The folder that holds `lightning_logs`.
+
+    Returns:
+        The run that the checkpoint is of, None if it lies in none, and the checkpoint:
+        the best, or the last if there is no best, if it is not named.
+
+    Raises:
+        SettingError: If there is no such checkpoint.
+    """
+    names = ["best.ckpt", "last.ckpt"]
+    if given == "last":
+        names = ["last.ckpt"]
+    for place in list_places(given, root):
+        checkpoint = first_checkpoint(place, names)
+        if checkpoint:
+            return run_of(place, checkpoint), checkpoint
+    raise not_found("checkpoint", given, root)
+
+
+def list_places(given: str | None, root: str | None) -> list[Path]:
+    """Return where to look: at what is given, or in all runs, the newest first."""
+    if given and given not in KEYWORDS:
+        return [Path(given).expanduser()]
+    return list_runs(root)
+
+
+def first_checkpoint(place: Path, names: list[str]) -> Path | None:
+    """Return the place itself if it is a file, else the first of these in the run."""
+    paths = [place]
+    paths += [place / "checkpoints" / name for name in names]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def run_of(place: Path, checkpoint: Path | None) -> Path | None:
+    """Return the run that was found at this place, if it is one."""
+    run = place
+    if checkpoint == place:  # the file itself was given
+        run = place.absolute().parent.parent
+    return run if (run / "config.yaml").is_file() else None
+
+
+def not_found(what: str, given: str | None, root: str | None) -> SettingError:
+    """Return the error for a run or a checkpoint that is not there."""
+    place = given
+    if not given or given in KEYWORDS:
+        place = root or "."
+    return SettingError(f"--ckpt_path: no {what} in {place}: run fit first")
+
+
+def read_checkpoint(path: Path, resumable: bool = False) -> CheckpointContent:
+    """Read a checkpoint, as data alone: nothing in it is run.
+
+    Args:
+        path: The file.
+        resumable: It has to be of a run, so that training can go on.
+
+    Raises:
+        SettingError: If it is damaged, or not one of ours.
+    """
+    refusal = f"--ckpt_path: {path} is damaged, or another program's"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of pickles that are not its own
+            checkpoint = torch.load(path, "cpu", weights_only=True)
+    except UNREADABLE as error:
+        raise SettingError(refusal) from error
+    if not isinstance(checkpoint, dict):
+        raise SettingError(refusal)
+    has_settings = isinstance(checkpoint.get("hyper_parameters"), dict)
+    has_callbacks = isinstance(checkpoint.get("callbacks"), dict)
+    is_resumable = has_callbacks and "Checkpoints" in checkpoint["callbacks"]
+    if not has_settings or (resumable and not is_resumable):
+        raise SettingError(refusal)
+    return checkpoint
+
+
+def make_run(config: str, root: str | None) -> Path:
+    """Make the next run, whose folder appears together with its config.yaml.
+
+    Raises:
+        SettingError: If `root` cannot be written.
+    """
+    logs = logs_folder(root)
+    folder = logs / f".{uuid4().hex}"
+    runs = list_runs(root)
+    number = run_number(runs[0]) + 1 if runs else 0
+    try:
+        folder.mkdir(parents=True)
+        write_config(config, folder)
+        return rename_to_free_number(folder, logs, number)
+    except OSError as error:
+        text = f"cannot be written, {error.strerror}: {error.filename}"
+        raise SettingError(f"default_root_dir: {text}") from error
+
+
+def rename_to_free_number(folder: Path, logs: Path, number: int) -> Path:
+    """Name the folder version_N, with the first N from `number` on that is free."""
+    while True:
+        run = logs / f"version_{number}"
+        try:
+            return folder.rename(run)
+        except OSError:
+            if not run.exists():
+                raise
+        number += 1  # another process was faster
+
+
+def write_config(config: str, run: Path) -> None:
+    """Write config.yaml, whole or not at all."""
+    part = run / "config.part"
+    part.write_text(config, encoding="utf-8")
+    os.replace(part, run / "config.yaml")
+
+
+def check_resumable(before: Settings, now: Settings) -> None:
+    """Raise SettingError if the settings of a run differ in more than may change."""
+    for name in {**before, **now}:
+        old = before.get(name)
+        new = now.get(name)
+        if old != new and not RESUMABLE_SETTINGS.match(name):
+            text = f"the run was begun with {old}, and cannot go on with {new}"
+            raise SettingError(f"--{name}: {text}")
+
+
+def is_finished(before: Settings, now: Settings, checkpoint: CheckpointContent) -> bool:
+    """Return whether a run has reached its end, as the settings now have it.
+
+    Args:
+        before: The settings of the run so far.
+        now: Those that it is asked to go on with.
+        checkpoint: Its last one; empty if it has none yet.
+
+    Raises:
+        SettingError: If more has changed than may, or cannot be given.
+    """
+    check_resumable(before, now)
+    if not checkpoint:
+        return False
+    has_ended: bool = checkpoint["callbacks"]["Checkpoints"]["finished"]
+    raised = [name for name in LIMITS if limit_of(now, name) > limit_of(before, name)]
+    has_other_time = has_ended and now["trainer.max_time"] != before["trainer.max_time"]
+    if has_other_time:
+        raised.append("trainer.max_time")
+    obstacle = find_obstacle(checkpoint)
+    if raised and obstacle and (raised[0] in LIMITS or obstacle is AVERAGED):
+        value = now[raised[0]]
+        raise SettingError(f"--{raised[0]}: {obstacle} cannot be prolonged to {value}")
+    if has_ended:
+        return not raised
+    return any(
+        checkpoint[count] >= limit_of(now, name) for name, count in LIMITS.items()
     )
 
 
-def find(given: str | None, root: str, fit: bool) -> tuple[Path | None, Path | None]:
-    """Return the run that is meant, if it is one, and a checkpoint of it, if it has one.
-
-    It is the run or checkpoint given; without, or with `best` or `last`, the newest run in
-    `root/lightning_logs`. It has to have a checkpoint (the best, else the last), but to fit it
-    has to be a run (with its last). Raises MisconfigurationException if there is none.
-    """
-    keyword = not given or given in ("best", "last")
-    names = [f"{given}.ckpt"] if given and keyword else ["best.ckpt"][fit:]
-    for place in _newest(root) if keyword else [Path(given or "").expanduser()]:
-        paths = [
-            place,
-            *(place / "checkpoints" / name for name in [*names, "last.ckpt"]),
-        ]
-        path = next((path for path in paths if path.is_file()), None)
-        folder = place.absolute().parent.parent if path == place else place
-        run = folder if (folder / "config.yaml").is_file() else None
-        if run if fit else path:
-            return run, path
-    text = f"no {'run' if fit else 'checkpoint'} in {root or '.' if keyword else given}"
-    raise MisconfigurationException(f"--ckpt_path: {text}: run fit first")
+def advise_on_prolonging(checkpoint: CheckpointContent) -> str:
+    """Return what the user of a finished run can do, or cannot."""
+    obstacle = find_obstacle(checkpoint)
+    if obstacle:
+        return f"{obstacle} cannot be prolonged"
+    return "--trainer.max_epochs N prolongs it"
 
 
-def save_config(config: str, run: Path | None, root: str) -> Path:
-    """Replace the config.yaml of a run, or make the next run, which appears together with it."""
-    logs = Path(root, "lightning_logs").expanduser()
-    folder = run or logs / f".{uuid4().hex}"
-    number = max((int(run.name[8:]) for run in _newest(root)), default=-1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.part").write_text(config)
-        os.replace(folder / "config.part", folder / "config.yaml")
-        while not run:
-            number += 1
-            try:
-                run = folder.rename(logs / f"version_{number}")
-            except OSError:
-                if not (
-                    logs / f"version_{number}"
-                ).exists():  # else another process was faster
-                    raise
-    except OSError as error:
-        text = f"cannot be written, {error.strerror}: {error.filename}"
-        raise MisconfigurationException(f"default_root_dir: {text}") from error
-    return run
+def find_obstacle(checkpoint: CheckpointContent) -> str | None:
+    """Return why a run can train no longer than was planned, None if it can."""
+    has_ended = checkpoint["callbacks"]["Checkpoints"]["finished"]
+    if has_ended and "averaging_state" in checkpoint:
+        return AVERAGED  # the weights before averaging are gone
+    if any("total_steps" in schedule for schedule in checkpoint["lr_schedulers"]):
+        return ONE_CYCLE
+    return None
 
 
-def is_finished(
-    before: dict[str, Any], now: dict[str, Any], last: dict[str, Any]
-) -> bool:
-    """Tell whether a run has reached its end, going by its last checkpoint and the settings now.
-
-    Raises MisconfigurationException if these differ from those before in more than limits, devices,
-    logging and paths, or ask for more of a run whose schedule or averaged weights came to an end.
-    """
-    for key in before | now:
-        if not FREE.match(key) and now.get(key) != before.get(key):
-            text = f"the run was begun with {before.get(key)}, and cannot go on with {now.get(key)}"
-            raise MisconfigurationException(f"--{key}: {text}")
-    if not last:
-        return False
-    endless = {None: inf, -1: inf}
-    limits = {
-        key: [endless.get(x[key], x[key]) for x in (before, now)] for key in LIMITS
-    }
-    finished = last["callbacks"]["Checkpoints"]["finished"]
-    later = finished and now["trainer.max_time"] != before["trainer.max_time"]
-    averaged = finished and "averaging_state" in last  # the weights before are gone
-    more = [k for k, (a, b) in limits.items() if b > a] + [
-        "trainer.max_time"
-    ] * averaged * later
-    if more and (
-        averaged or any("total_steps" in schedule for schedule in last["lr_schedulers"])
-    ):
-        kind = (
-            "that ended in averaged weights"
-            if averaged
-            else "of one cycle ends with it, and"
-        )
-        text = f"a run {kind} cannot be prolonged to {now[more[0]]}"
-        raise MisconfigurationException(f"--{more[0]}: {text}")
-    done = any(last[count] >= limits[key][1] for key, count in LIMITS.items())
-    return not (more or later) if finished else done
-
-
-class Checkpoints(Checkpoint):
-    """Keeps a run's best.ckpt and last.ckpt, from which it goes on as if it had never stopped.
-
-    They are written between two optimizer steps, when all that belongs to the one before is done:
-    its validation, the schedules, the log. Lightning's ModelCheckpoint writes amid all that.
-    """
-
-    run: Path  # set before fit
-    config: str  # what its config.yaml is to hold
-
-    def __init__(self, every_n_train_steps: int = 0) -> None:
-        """Keep best.ckpt, of the best val/acc, and last.ckpt, of the end of the last epoch.
-
-        Args:
-            every_n_train_steps: Optimizer steps after which last.ckpt is written besides; 0: none.
-        """
-        if every_n_train_steps < 0:
-            raise ValueError(
-                f"every_n_train_steps: must be at least 0, got {every_n_train_steps}"
-            )
-        self.every_n_train_steps = every_n_train_steps
-        self.best_score = -1.0
-        self.best_is_due = self.finished = False
-        self.metrics: dict[str, float] = {}
-        self.saved_step = self.signal = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            name: getattr(self, name) for name in ("best_score", "finished", "metrics")
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best_score, self.metrics = state["best_score"], state["metrics"]
-
-    def on_load_checkpoint(
-        self, trainer: Trainer, model: Any, checkpoint: dict[str, Any]
-    ) -> None:
-        """Set Lightning's counters, wherever it saved them, to their values between two steps."""
-        loops = checkpoint["loops"]["fit_loop"]
-        epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
-        now, total = batches["current"], batches["total"]
-        whole = (
-            batches["is_last_batch"] and now["ready"] == now["processed"]
-        )  # the epoch is over
-        batches["is_last_batch"] = False
-        # batches whose gradients were not yet applied are taken again
-        undone = 0 if whole else now["processed"] % trainer.accumulate_grad_batches
-        total.update(dict.fromkeys(total, total["processed"] - undone))
-        now.update(dict.fromkeys(now, 0 if whole else now["processed"] - undone))
-        for count in (epochs["total"], epochs["current"]):
-            count.update(
-                dict.fromkeys(count, epochs["current"]["started"] - (not whole))
-            )
-
-    def on_train_start(self, trainer: Any, model: Any) -> None:
-        """Enter the epoch where it was left, on the one path of Lightning's that counts right."""
-        loop = trainer.fit_loop.epoch_loop
-        amid = loop.batch_progress.current.ready > 0
-        trainer.fit_loop._restarting = (
-            False  # or ReduceLROnPlateau misses a step at its end
-        )
-        loop.restarting = amid  # or the batches are counted from 0
-        loop.reset_restart_stage()
-        self.saved_step = trainer.global_step
-        loop._batches_that_stepped = self.saved_step - amid  # Lightning adds one
-        metrics = {name: torch.tensor(value) for name, value in self.metrics.items()}
-        trainer._logger_connector._callback_metrics.update(
-            metrics
-        )  # ReduceLROnPlateau asks
-        if trainer.is_global_zero:
-            save_config(self.config, self.run, "")
-        with suppress(ValueError):  # only the main thread may
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._note_signal)
-
-    def _note_signal(self, number: int, frame: Any) -> None:
-        self.signal = number
-        again = (
-            signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        )
-        signal.signal(number, again)  # who asks twice will not wait
-
-    def on_train_batch_start(
-        self, trainer: Any, model: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self.best_is_due:
-            self._save(trainer, last=False)
-        if batch_idx % trainer.accumulate_grad_batches:
-            return  # amid an optimizer step
-        stop, step, every = self.signal, trainer.global_step, self.every_n_train_steps
-        if trainer.world_size > 1 and trainer.strategy.reduce_boolean_decision(
-            stop > 0, all=False
-        ):
-            stop = stop or signal.SIGTERM  # all processes stop at the same step
-        if step > self.saved_step and (
-            stop or batch_idx == 0 or (every and step % every == 0)
-        ):
-            self._save(trainer, last=True)
-        if stop:
-            raise SystemExit(128 + stop)
-
-    def on_validation_end(self, trainer: Trainer, model: Any) -> None:
-        score = trainer.callback_metrics.get("val/acc")
-        if (
-            score is not None
-            and score > self.best_score
-            and not trainer.sanity_checking
-        ):
-            self.best_score, self.best_is_due = score.item(), True
-
-    def on_train_end(self, trainer: Trainer, model: Any) -> None:
-        self._save(trainer, last=True, finished=True)
-        if self.signal:
-            raise SystemExit(128 + self.signal)
-
-    def _save(self, trainer: Any, last: bool, finished: bool = False) -> None:
-        """Write what is due, each whole or not at all; FloatingPointError if a weight is NaN."""
-        # the best first: continued from this last.ckpt, the run would not write it again
-        for name in ["best.ckpt"] * self.best_is_due + ["last.ckpt"] * last:
-            trainer.lightning_module.check_finite(
-                *trainer.lightning_module.parameters()
-            )
-            self.finished = finished and name == "last.ckpt"
-            self.metrics = {
-                key: value.item() for key, value in trainer.callback_metrics.items()
-            }
-            for logger in trainer.loggers:
-                logger.save()  # or a kill would leave a gap in the curves
-            part = self.run / "checkpoints" / f"{name}.part"
-            trainer.save_checkpoint(part, weights_only=False)
-            if trainer.is_global_zero:
-                os.replace(part, part.with_suffix(""))
-        self.best_is_due = False
-        self.saved_step = trainer.global_step if last else self.saved_step
+def limit_of(settings: Settings, name: str) -> float:
+    """Return how far a training goes at most, infinity if it is not limited."""
+    value: float | None = settings[name]
+    if value is None or value == -1:  # both mean that to Lightning
+        return inf
+    return value

@@ -1,0 +1,100 @@
+"""What a command begins with: the words given, on top of the settings of a run.
+
+`fit --ckpt_path` goes on with a run, and has the settings of its config.yaml. All other
+commands use a checkpoint, and have the settings in it. Either way they are parsed
+first, so that the words of the command line win.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.runs import (
+    CheckpointContent,
+    advise_on_prolonging,
+    find_checkpoint,
+    find_run,
+    is_finished,
+    read_checkpoint,
+)
+
+Parse = Callable[[list[str]], Namespace]  # from a command line to its config
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a command begins with."""
+
+    config: Namespace  # `subcommand`, and the options of this subcommand
+    run: Path | None = None  # that goes on, or that the checkpoint is of
+    path: Path | None = None  # of the checkpoint
+    checkpoint: CheckpointContent = field(default_factory=dict)  # what it holds
+
+    @property
+    def step(self) -> int:
+        """Return the optimizer steps that are done."""
+        step: int = self.checkpoint.get("global_step", 0)
+        return step
+
+
+def find_start(words: list[str], parse: Parse) -> Start:
+    """Parse a command line, with the run or the checkpoint that it means.
+
+    Raises:
+        SettingError: If there is none, or if its settings do not go with the words.
+    """
+    config = parse(words)
+    command = config.subcommand
+    if command != "fit":
+        return use_checkpoint(words, parse, command, config[command])
+    if config.fit.ckpt_path:
+        return resume_run(words, parse, config.fit)
+    return Start(config)
+
+
+def use_checkpoint(
+    words: list[str], parse: Parse, command: str, requested: Namespace
+) -> Start:
+    """Parse the words on top of the settings in the checkpoint that is requested."""
+    run, path = find_checkpoint(requested.ckpt_path, requested.trainer.default_root_dir)
+    checkpoint = read_checkpoint(path)
+    model = checkpoint["hyper_parameters"]
+    data = checkpoint.get("datamodule_hyper_parameters", {})
+    settings = {command: {"model": model, "data": data}}
+    text = json.dumps(settings, ensure_ascii=False, default=str)
+    config = parse(["--config", text, *words])
+    options = config[command]
+    sizes = options.model.hidden_sizes
+    saved_sizes = model.get("hidden_sizes")
+    if sizes != saved_sizes:
+        raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
+    # A test makes no run of its own, and needs no logger.
+    options.trainer.logger = options.trainer.logger or False
+    print_rank_zero(f"Using {path}")
+    return Start(config, run, path, checkpoint)
+
+
+def resume_run(words: list[str], parse: Parse, requested: Namespace) -> Start:
+    """Parse the words on top of the config of the run; exit if it is finished."""
+    run, path = find_run(requested.ckpt_path, requested.trainer.default_root_dir)
+    checkpoint = read_checkpoint(path, resumable=True) if path else {}
+    saved = f"--config={run / 'config.yaml'}"
+    before = parse(["fit", saved])
+    if "fit" not in words:
+        raise SettingError("--ckpt_path: to go on with a run, write `fit` before it")
+    position = words.index("fit") + 1
+    config = parse([*words[:position], saved, *words[position:]])
+    old_settings = vars(before.fit.as_flat())
+    new_settings = vars(config.fit.as_flat())
+    if is_finished(old_settings, new_settings, checkpoint):
+        advice = advise_on_prolonging(checkpoint)
+        print_rank_zero(f"{run} is finished: {advice}")
+        sys.exit(0)
+    start = Start(config, run, path, checkpoint)
+    print_rank_zero(f"Continuing {run} after step {start.step}")
+    return start
