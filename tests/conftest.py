@@ -1,52 +1,46 @@
-"""What the tests share: MNIST unpacked once, and the command line in this process or outside."""
+"""The fixtures that several test modules share."""
 
 import os
+
+# The tests run side by side, one process a core: more threads would only be in the way.
+# torch reads this when it is imported; processes that a test starts inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+import torch
+from support import SHORT_RUN, Outcome, RunCommand, link_data
+from tensorboard.summary.writer import event_file_writer
 
 from mlp_lightning import MNISTDataModule
-from mlp_lightning.cli import CLI
+from mlp_lightning.cli import MLPCLI
 
-QUIET = {  # a Trainer that trains and does nothing else
-    "accelerator": "cpu",
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-}
-SHORT = [  # pictures take longer than such a run
-    *(
-        "--trainer.limit_train_batches=5",
-        "--trainer.log_every_n_steps=1",
-        "--figures=false",
-    )
-]
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
+@pytest.fixture(scope="session", autouse=True)
+def ordered_event_files() -> None:
+    """Let TensorBoard read the files of one run in the order they were written in.
+
+    It orders those of the same second by name, in which 10 would come before 9.
+    """
+    counter = event_file_writer.AtomicCounter(1_000_000)
+    setattr(event_file_writer, "_global_uid", counter)  # noqa: B010
 
 
-def refused(outcome: Outcome, code: int = 2) -> str:
-    """Return what is wrong, said in one line, without a traceback."""
-    assert outcome.code == code, outcome
-    (line,) = [line for line in outcome.err.splitlines() if "error" in line]
-    assert line == outcome.err.splitlines()[-1]
-    assert "Traceback" not in outcome.err
-    return line.removeprefix("python -m mlp_lightning: error: ")
+@pytest.fixture(autouse=True)
+def forget_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test without the seed that another test's command has set."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
 
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with MNIST, unpacked. To be read only: tests share its files."""
     folder = tmp_path_factory.mktemp("data")
     MNISTDataModule(str(folder)).prepare_data()
     return folder
@@ -56,23 +50,22 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def workplace(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to run in, but for `data`, which is there already."""
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(data_dir, tmp_path / "data", copy_function=os.link)
+    link_data(data_dir, tmp_path / "data")
     return tmp_path
 
 
 @pytest.fixture
 def cli(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+) -> RunCommand:
     """Run `python -m mlp_lightning` with these words in this process."""
-    monkeypatch.setattr(
-        sys, "argv", ["mlp_lightning"]
-    )  # LightningCLI warns of pytest's words
+    # LightningCLI warns of pytest's words
+    monkeypatch.setattr(sys, "argv", ["mlp_lightning"])
 
     def run(*words: str) -> Outcome:
         code: int | str | None = 0
         try:
-            CLI(list(words))
+            MLPCLI(list(words))
         except SystemExit as error:
             code = error.code
         assert isinstance(code, int)
@@ -82,7 +75,7 @@ def cli(
 
 
 @pytest.fixture
-def shell(workplace: Path) -> Callable[..., Outcome]:
+def shell(workplace: Path) -> RunCommand:
     """Run `python -m mlp_lightning` with these words from the shell."""
 
     def run(*words: str) -> Outcome:
@@ -91,3 +84,25 @@ def shell(workplace: Path) -> Callable[..., Outcome]:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained_runs(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose lightning_logs/version_0 is the run of `fit` with SHORT_RUN."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["mlp_lightning"])
+        link_data(data_dir, folder / "data")
+        MLPCLI(["fit", *SHORT_RUN])
+    return folder / "lightning_logs"
+
+
+@pytest.fixture
+def short_run(trained_runs: Path, workplace: Path) -> Path:
+    """A copy of the run of `fit` with SHORT_RUN, at lightning_logs/version_0.
+
+    For tests of what comes after training. They may change it, as it is a copy.
+    """
+    shutil.copytree(trained_runs, "lightning_logs")
+    return Path("lightning_logs", "version_0")

@@ -6,9 +6,8 @@ import lightning
 import numpy
 import pytest
 import torch
-from conftest import QUIET
+from support import QUIET_TRAINER, BatchRecorder, read_mnist
 from torch import Tensor
-from torchvision.datasets.mnist import read_image_file
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
@@ -26,7 +25,7 @@ ALL = Augmentation(**SETTINGS)
 
 @pytest.fixture
 def digits(data_dir: Path) -> Tensor:
-    return read_image_file(str(data_dir / "MNIST" / "raw" / "train-images-idx3-ubyte"))
+    return read_mnist(data_dir, "train")[0]
 
 
 def test_it_is_a_function_of_the_seed_alone(digits: Tensor) -> None:
@@ -177,68 +176,58 @@ def test_a_wrong_setting_is_named(setting: str, value: float) -> None:
         Augmentation(**{setting: value})
 
 
-class Recorder(MLPClassifier):
-    """Notes the images of each batch as the network gets them."""
-
-    def on_fit_start(self) -> None:
-        self.seen: dict[tuple[int, int], Tensor] = {}
-        self.validated: list[Tensor] = []
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        super().on_train_batch_start(batch, batch_idx)
-        self.seen[self.current_epoch, batch_idx] = batch[0]
-
-    def on_validation_batch_start(self, batch: Any, batch_idx: int) -> None:
-        self.validated.append(batch[0])
-
-
 def fit(
     data_dir: Path, augmentation: Augmentation, **settings: Any
-) -> tuple[Recorder, Any]:
-    model, data = (
-        Recorder([]),
-        MNISTDataModule(
-            str(data_dir), batch_size=100, val_size=59_750, augmentation=augmentation
-        ),
+) -> tuple[BatchRecorder, lightning.Trainer]:
+    recorder = BatchRecorder()
+    trainer = lightning.Trainer(
+        **QUIET_TRAINER,
+        max_epochs=2,
+        limit_val_batches=1,
+        callbacks=[recorder],
+        **settings,
     )
-    trainer = lightning.Trainer(**QUIET, max_epochs=2, limit_val_batches=1, **settings)
-    trainer.fit(model, data)
-    return model, data
+    data = MNISTDataModule(
+        str(data_dir), batch_size=100, val_size=59_750, augmentation=augmentation
+    )
+    trainer.fit(MLPClassifier([]), data)
+    return recorder, trainer
 
 
 def test_training_images_are_distorted_anew_and_no_others(data_dir: Path) -> None:
-    model, data = fit(data_dir, ALL)
+    distorted, trainer = fit(data_dir, ALL)
     plain, _ = fit(data_dir, Augmentation())
-    assert list(model.seen) == [
-        (epoch, batch) for epoch in (0, 1) for batch in range(3)
-    ]
-    for (epoch, batch), images in plain.seen.items():
+    numbers = [(epoch, batch) for epoch in (0, 1) for batch in range(3)]
+    assert list(distorted.trained) == numbers
+    for (epoch, batch), (images, _) in plain.trained.items():
         pixels = ((images * 0.3081 + 0.1307) * 255).round().byte().squeeze(1)
         count = [100, 100, 50][batch]
         expected = normalise(ALL(pixels, (42, epoch, batch), count))
-        assert torch.equal(model.seen[epoch, batch], expected)
-    for ours, theirs in zip(model.validated, plain.validated, strict=True):
-        assert torch.equal(ours, theirs)
-    images, _ = next(iter(data.val_dataloader()))
-    assert torch.equal(model.validated[0], normalise(images))
+        assert torch.equal(distorted.trained[epoch, batch][0], expected)
+    for ours, theirs in zip(distorted.validated, plain.validated, strict=True):
+        assert torch.equal(ours[0], theirs[0])
+    digits, _ = read_mnist(data_dir, "train")
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    first_digits = digits[data.val_rows[:1_000]]
+    assert torch.equal(distorted.validated[0][0], normalise(first_digits))
 
 
 def test_overfit_batches_repeats_the_distortions_of_the_first_epoch(
     data_dir: Path,
 ) -> None:
-    model, _ = fit(data_dir, ALL, overfit_batches=2)
+    repeated, _ = fit(data_dir, ALL, overfit_batches=2)
     usual, _ = fit(data_dir, ALL)
     for batch in (0, 1):
-        assert torch.equal(model.seen[0, batch], usual.seen[0, batch])
-        assert torch.equal(model.seen[1, batch], usual.seen[0, batch])
+        expected = usual.trained[0, batch][0]
+        assert torch.equal(repeated.trained[0, batch][0], expected)
+        assert torch.equal(repeated.trained[1, batch][0], expected)
 
 
 def test_a_checkpoint_holds_the_settings(data_dir: Path, tmp_path: Path) -> None:
-    model, _ = fit(data_dir, ALL)
-    model.trainer.save_checkpoint(tmp_path / "a.ckpt")
-    held = torch.load(tmp_path / "a.ckpt", weights_only=True)[
-        "datamodule_hyper_parameters"
-    ]
+    _, trainer = fit(data_dir, ALL)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    held = checkpoint["datamodule_hyper_parameters"]
     assert held["augmentation"] == {**SETTINGS, "smoothing": 6}
     again = MNISTDataModule.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     assert again.augmentation == ALL

@@ -1,15 +1,20 @@
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from mlp_lightning.batches import TensorBatches
 
 
-def batches(size: int, batch_size: int, **settings: int | None) -> TensorBatches:
+def batches(size: int, batch_size: int, **settings: Any) -> TensorBatches:
     """Images that hold their own row number; the labels are ten times that."""
     numbers = torch.arange(2 * size)
     rows = torch.arange(size) + size // 2  # not all, and not from 0
-    return TensorBatches(numbers, 10 * numbers, rows, batch_size, **settings)
+    dataset = TensorDataset(numbers, 10 * numbers)
+    return TensorBatches(dataset, rows, batch_size, **settings)
 
 
 def order(loader: TensorBatches, epoch: int = 0) -> Tensor:
@@ -17,6 +22,10 @@ def order(loader: TensorBatches, epoch: int = 0) -> Tensor:
     images, labels = (torch.cat(parts) for parts in zip(*loader, strict=True))
     assert torch.equal(labels, 10 * images)
     return images
+
+
+def get_pair(epoch: int, batch: int) -> tuple[int, int]:
+    return epoch, batch
 
 
 def test_each_epoch_visits_each_image_once_in_a_new_order() -> None:
@@ -47,7 +56,7 @@ def test_an_epoch_can_be_entered_at_any_batch() -> None:
     loader = batches(1_000, 64, seed=1)
     whole = order(loader, epoch=3)
     for batch in (0, 1, 15, 16):
-        loader.position = lambda batch=batch: (3, batch)
+        loader.position = partial(get_pair, 3, batch)
         rest = [images for images, _ in loader]
         assert torch.equal(torch.cat([*rest, whole[:0]]), whole[64 * batch :])
     assert len(loader) == 16

@@ -8,13 +8,13 @@ from typing import Any
 import lightning
 import pytest
 import torch
-from conftest import QUIET
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from support import QUIET_TRAINER, read_curves
 from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
@@ -43,7 +43,7 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
         theirs.data.copy_(ours.data)
 
     data = MNISTDataModule(str(data_dir))
-    lightning.Trainer(**QUIET, max_epochs=1).fit(model, data)
+    lightning.Trainer(**QUIET_TRAINER, max_epochs=1).fit(model, data)
 
     # The same batches, as row numbers; the images by way of torchvision and PIL.
     rows = torch.arange(60_000)
@@ -51,7 +51,8 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
     transform = Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])
     dataset = MNIST(data_dir, transform=transform)
     optimizer = torch.optim.SGD(tutorial.parameters(), lr=0.01)
-    for batch, _ in TensorBatches(rows, rows, data.train_rows, 64, seed=seed):
+    numbers = TensorDataset(rows, rows)
+    for batch, _ in TensorBatches(numbers, data.train_rows, 64, seed=seed):
         images = torch.stack([dataset[row][0] for row in batch.tolist()])
         labels = dataset.targets[batch]
         optimizer.zero_grad()
@@ -72,9 +73,9 @@ def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
     data = MNISTDataModule(
         str(data_dir), val_size=1_234
     )  # the last batch is a smaller one
-    trainer = lightning.Trainer(**QUIET)
+    trainer = lightning.Trainer(**QUIET_TRAINER)
     (measured,) = trainer.validate(model, data, verbose=False)
-    images, labels = (part[data.val_rows] for part in data.batches.args)
+    images, labels = (part[data.val_rows] for part in data.training_set.tensors)
     logits = model.eval()(normalise(images))
     assert measured["val/acc"] == pytest.approx(
         (logits.argmax(1) == labels).float().mean().item()
@@ -84,21 +85,21 @@ def test_metrics_are_means_over_all_images(data_dir: Path) -> None:
     )
 
     (measured,) = trainer.test(model, data, verbose=False)
-    images, labels = data.batches.args
+    images, labels = data.test_set.tensors
     right = (model(normalise(images)).argmax(1) == labels).sum().item()
     assert measured["test/acc"] == pytest.approx(right / 10_000, abs=1e-7)
 
 
 class LoggedEachStep(MLPClassifier):
-    """As Lightning's manual has it: hand over each loss, let the trainer pick those it notes."""
+    """As Lightning's manual has it: log each loss, and the trainer picks some."""
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         loss = super().training_step(batch, batch_idx)
         self.log("train/loss", loss)
         return loss
 
-    def on_train_batch_end(self, *args: Any) -> None:
-        pass
+    def configure_callbacks(self) -> list[lightning.Callback]:
+        return []  # the model's own would log it
 
 
 class StopsAt(lightning.Callback):
@@ -137,14 +138,12 @@ def test_the_loss_is_logged_where_lightning_notes_it(
         torch.manual_seed(0)
         logger = TensorBoardLogger(tmp_path / cls.__name__)
         trainer = lightning.Trainer(
-            **{**QUIET, **settings, "logger": logger},
+            **{**QUIET_TRAINER, **settings, "logger": logger},
             limit_train_batches=8,
             limit_val_batches=0,
         )
         trainer.fit(cls([16]), MNISTDataModule(str(data_dir)))
-        events = EventAccumulator(logger.log_dir).Reload()
-        curve = events.Scalars("train/loss") if steps else events.Tags()["scalars"]
-        curves.append({event.step: event.value for event in curve})
+        curves.append(dict(read_curves(logger.log_dir).get("train/loss", [])))
     ours, lightnings = curves
     assert list(ours) == steps
     assert ours == pytest.approx(
@@ -170,8 +169,9 @@ def test_checkpoints_of_a_plain_trainer_load_again(
     data_dir: Path, tmp_path: Path
 ) -> None:
     model = MLPClassifier((16, 8), activation="tanh", dropout=0.1)
-    data = MNISTDataModule(data_dir, batch_size=100)  # a Path, too
-    trainer = lightning.Trainer(**QUIET, max_steps=2, limit_val_batches=1)
+    path: Any = data_dir  # not a str, as some will give it
+    data = MNISTDataModule(path, batch_size=100)
+    trainer = lightning.Trainer(**QUIET_TRAINER, max_steps=2, limit_val_batches=1)
     trainer.fit(model, data)
     trainer.save_checkpoint(tmp_path / "a.ckpt")
 
@@ -198,7 +198,7 @@ class Rates(MLPClassifier):
 
 def rates(data_dir: Path, lr_scheduler: Any, **settings: Any) -> list[float]:
     model = Rates([], lr_scheduler=lr_scheduler)
-    trainer = lightning.Trainer(**QUIET, limit_val_batches=0, **settings)
+    trainer = lightning.Trainer(**QUIET_TRAINER, limit_val_batches=0, **settings)
     trainer.fit(model, MNISTDataModule(str(data_dir)))
     return model.rates
 
@@ -232,17 +232,16 @@ def test_the_rate_in_the_log_is_that_of_the_step(
     model = Rates([], lr_scheduler=partial(OneCycleLR, max_lr=0.1))
     logger = TensorBoardLogger(tmp_path)
     settings = {
-        **QUIET,
+        **QUIET_TRAINER,
         "logger": logger,
         "limit_train_batches": 6,
         "limit_val_batches": 0,
     }
     trainer = lightning.Trainer(**settings, max_epochs=1, log_every_n_steps=2)
     trainer.fit(model, MNISTDataModule(str(data_dir)))
-    noted = EventAccumulator(logger.log_dir).Reload().Scalars("train/lr")
-    assert {event.step: event.value for event in noted} == pytest.approx(
-        {step: model.rates[step] for step in (1, 3, 5)}
-    )
+    noted = dict(read_curves(logger.log_dir)["train/lr"])
+    expected = {step: model.rates[step] for step in (1, 3, 5)}
+    assert noted == pytest.approx(expected)
 
 
 def test_other_schedules_step_every_epoch(data_dir: Path) -> None:
@@ -259,7 +258,7 @@ def test_images_are_counted_exactly_in_any_precision(
 ) -> None:
     model = MLPClassifier([8])
     trainer = lightning.Trainer(
-        **QUIET,
+        **QUIET_TRAINER,
         precision=precision,
         max_epochs=1,
         limit_train_batches=100,
@@ -269,7 +268,7 @@ def test_images_are_counted_exactly_in_any_precision(
     trainer.fit(model, data)
     (measured,) = trainer.test(model, data, verbose=False)
     assert model.dtype == dtype
-    images, labels = data.batches.args
+    images, labels = data.test_set.tensors
     probabilities = torch.cat([model.probabilities(part) for part in images.split(500)])
     assert probabilities.dtype == torch.float32
     right = (probabilities.argmax(dim=1) == labels).sum().item()
@@ -287,7 +286,7 @@ def test_gradients_that_are_not_cleared_spoil_the_training(data_dir: Path) -> No
     accuracies = []
     for cls in (MLPClassifier, NeverClears):
         torch.manual_seed(42)
-        trainer = lightning.Trainer(**QUIET, max_epochs=1)
+        trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=1)
         trainer.fit(cls(), MNISTDataModule(str(data_dir)))
         accuracies.append(trainer.callback_metrics["val/acc"].item())
     cleared, never_cleared = accuracies
@@ -305,14 +304,17 @@ def batch(data_dir: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_backpropagation_computes_the_slope_of_the_loss(batch: Any) -> None:
-    """Each gradient, in float64, is what the loss does when that one weight moves a little."""
+    """Each gradient is what the loss does, in float64, when its weight moves a bit."""
     torch.manual_seed(0)
     model = MLPClassifier([4, 4]).double()
     batch = batch[0].double(), batch[1]
     model.training_step(batch, 0).backward()
-    move, slopes, gradients = 1e-6, [], []
+    move = 1e-6
+    slopes: list[float] = []
+    gradients: list[float] = []
     with torch.no_grad():
         for weights in model.parameters():
+            assert weights.grad is not None
             gradients += weights.grad.flatten().tolist()
             for weight in weights.view(-1):
                 weight += move
@@ -340,3 +342,19 @@ def test_a_step_against_the_gradient_lowers_the_loss_and_one_along_it_raises_it(
         optimizer.step()
         losses += [before.item(), model.training_step(batch, 0).item()]
     assert losses == pytest.approx([2.3530, 2.3451, 2.3530, 2.3610], abs=1e-4)
+
+
+class LeavesOut(MLPClassifier):
+    """Leaves out every second batch, as Lightning allows."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        return loss if batch_idx % 2 else None
+
+
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")
+def test_a_subclass_may_leave_out_batches(data_dir: Path) -> None:
+    settings: Any = {**QUIET_TRAINER, "log_every_n_steps": 1, "max_epochs": 1}
+    trainer = lightning.Trainer(**settings, limit_train_batches=6, limit_val_batches=0)
+    trainer.fit(LeavesOut([8]), MNISTDataModule(str(data_dir)))
+    assert "train/loss" in trainer.callback_metrics

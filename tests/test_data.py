@@ -8,24 +8,26 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import lightning
 import pytest
 import torch
-from conftest import QUIET
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from support import QUIET_TRAINER, BatchRecorder, link_data, read_mnist
 from torch import Tensor
 from torchvision.datasets import MNIST
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, data
+from mlp_lightning.batches import TensorBatches
+from mlp_lightning.errors import SettingError
 
 FILES = sorted(data.MD5)
 
 
 @pytest.fixture
 def copy(data_dir: Path, tmp_path: Path) -> Path:
-    """A data_dir of its own, whose files may be damaged."""
-    shutil.copytree(data_dir, tmp_path / "copy")
+    """A data_dir of its own, whose files may be replaced, but not written to."""
+    link_data(data_dir, tmp_path / "copy")
     return tmp_path / "copy"
 
 
@@ -46,31 +48,37 @@ def test_the_shipped_files_are_unpacked_without_a_network(tmp_path: Path) -> Non
     assert md5s(tmp_path / "new" / "data") == data.MD5
 
 
-def flip(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+def flip_a_bit(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
 
 
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "missing": Path.unlink,
-    "empty": lambda file: file.write_bytes(b""),
-    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-1]),
-    "a bit flipped": flip,
-    "a wrong header": lambda file: file.write_bytes(
-        b"\0\0\x08\x02" + file.read_bytes()[4:]
-    ),
-    "longer": lambda file: file.write_bytes(file.read_bytes() + b"\0"),
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "truncated": lambda content: content[:-1],
+    "a bit flipped": flip_a_bit,
+    "a wrong header": lambda content: b"\0\0\x08\x02" + content[4:],
+    "longer": lambda content: content + b"\0",
 }
+KINDS_OF_DAMAGE = ["missing", *DAMAGES]
+
+
+def damage(file: Path, kind: str) -> None:
+    """Damage a file; others that are links to it stay as they are."""
+    content = file.read_bytes()
+    file.unlink()
+    if kind != "missing":
+        file.write_bytes(DAMAGES[kind](content))
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_unpacked_again(damage: str, name: str, copy: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS_OF_DAMAGE)
+def test_a_damaged_file_is_unpacked_again(kind: str, name: str, copy: Path) -> None:
     untouched = {
         file: (copy / "MNIST" / "raw" / file).stat().st_mtime_ns for file in FILES
     }
-    DAMAGES[damage](copy / "MNIST" / "raw" / name)
+    damage(copy / "MNIST" / "raw" / name, kind)
     MNISTDataModule(str(copy)).prepare_data()
     assert md5s(copy) == data.MD5
     for other in set(FILES) - {name}:
@@ -83,23 +91,23 @@ def test_a_folder_in_the_place_of_a_file_is_named(name: str, copy: Path) -> None
     file.unlink()
     file.mkdir()
     text = f"^data_dir: cannot be written, Is a directory: .*{name}$"
-    with pytest.raises(MisconfigurationException, match=text):
+    with pytest.raises(SettingError, match=text):
         MNISTDataModule(str(copy)).prepare_data()
     assert {path.name for path in file.parent.iterdir()} == set(FILES)
 
 
-@pytest.mark.parametrize("damage", [*DAMAGES, "a folder"])
-def test_archives_in_data_dir_do_not_matter(damage: str, copy: Path) -> None:
-    """Users of torchvision have them there; ours are read from the package, verified."""
+@pytest.mark.parametrize("kind", [*KINDS_OF_DAMAGE, "a folder"])
+def test_archives_in_data_dir_do_not_matter(kind: str, copy: Path) -> None:
+    """Users of torchvision have them there; ours are verified ones of the package."""
     raw = copy / "MNIST" / "raw"
     for name in FILES:
         archive = raw / f"{name}.gz"
-        shutil.copy(data.SHIPPED / archive.name, archive)
-        if damage == "a folder":
+        shutil.copy(data.BUNDLED_DIR / archive.name, archive)
+        if kind == "a folder":
             archive.unlink()
             archive.mkdir()
         else:
-            DAMAGES[damage](archive)
+            damage(archive, kind)
         archive.with_suffix("").unlink()
     MNISTDataModule(str(copy)).prepare_data()
     for file in FILES:
@@ -122,7 +130,8 @@ def test_old_files_of_torchvision_are_not_read(copy: Path) -> None:
 
 def test_good_files_are_only_read(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise PermissionError  # what a read-only file system would say; chmod does not stop root
+        # what a read-only file system would say; chmod does not stop root
+        raise PermissionError
 
     for name in ("mkdir", "replace", "rename", "unlink"):
         monkeypatch.setattr(f"os.{name}", refuse)
@@ -136,7 +145,7 @@ def test_a_data_dir_that_cannot_be_made(place: str, tmp_path: Path) -> None:
     (tmp_path / "data" / place).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "data" / place).write_text("")
     text = "^data_dir: cannot be written, (Not a directory|File exists): "
-    with pytest.raises(MisconfigurationException, match=text):
+    with pytest.raises(SettingError, match=text):
         MNISTDataModule(str(tmp_path / "data")).prepare_data()
 
 
@@ -150,7 +159,8 @@ def prepare(barrier):
 
 if __name__ == "__main__":
     barrier = multiprocessing.Barrier(8)
-    processes = [multiprocessing.Process(target=prepare, args=(barrier,)) for _ in range(8)]
+    start = {"target": prepare, "args": (barrier,)}
+    processes = [multiprocessing.Process(**start) for _ in range(8)]
     for process in processes:
         process.start()
     for process in processes:
@@ -159,6 +169,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.subprocess
 def test_eight_processes_at_once(tmp_path: Path) -> None:
     (tmp_path / "eight.py").write_text(CONCURRENT)
     command = [sys.executable, str(tmp_path / "eight.py"), str(tmp_path / "data")]
@@ -183,6 +194,8 @@ MNISTDataModule(sys.argv[1]).prepare_data()
 """
 
 
+@pytest.mark.kill
+@pytest.mark.subprocess
 @pytest.mark.parametrize("call", ["1", "3"])
 def test_killed_while_unpacking(call: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path), call]
@@ -198,9 +211,9 @@ def test_killed_while_unpacking(call: str, tmp_path: Path) -> None:
 def damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A package whose copy of the test labels is damaged."""
     name = "t10k-labels-idx1-ubyte.gz"
-    shutil.copytree(data.SHIPPED, tmp_path / "shipped")
-    flip(tmp_path / "shipped" / name)
-    monkeypatch.setattr(data, "SHIPPED", tmp_path / "shipped")
+    shutil.copytree(data.BUNDLED_DIR, tmp_path / "shipped")
+    damage(tmp_path / "shipped" / name, "a bit flipped")
+    monkeypatch.setattr(data, "BUNDLED_DIR", tmp_path / "shipped")
     return name
 
 
@@ -226,7 +239,8 @@ def test_the_mirrors_are_asked_if_the_package_is_damaged(
         MNISTDataModule(str(tmp_path / "data")).prepare_data()
         server.shutdown()
     assert set(asked) == {f"/{damaged_package}"}
-    said = f"{tmp_path / 'shipped' / damaged_package} is missing or damaged: asking {mirror}\n"
+    archive = tmp_path / "shipped" / damaged_package
+    said = f"{archive} is missing or damaged: asking {mirror}\n"
     assert said in capsys.readouterr().out
     assert md5s(tmp_path / "data") == data.MD5
 
@@ -237,7 +251,7 @@ def test_a_file_that_is_nowhere_is_named(damaged_package: str, tmp_path: Path) -
     assert not any((tmp_path / "data" / "MNIST" / "raw").iterdir())
 
 
-def split(data_dir: Path, **settings: int) -> tuple[Tensor, Tensor]:
+def split(data_dir: Path, **settings: Any) -> tuple[Tensor, Tensor]:
     module = MNISTDataModule(str(data_dir), **settings)
     module.setup("fit")
     return module.train_rows, module.val_rows
@@ -267,7 +281,7 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
     progress = SimpleNamespace(
         batch_progress=SimpleNamespace(current=SimpleNamespace(ready=5))
     )
-    module.trainer = SimpleNamespace(
+    trainer: Any = SimpleNamespace(
         global_rank=1,
         world_size=2,
         overfit_batches=0,
@@ -275,12 +289,14 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
         limit_val_batches=1.0,
         fit_loop=SimpleNamespace(epoch_loop=progress),
     )
+    module.trainer = trainer
     module.setup("fit")
     train, val = module.train_dataloader(), module.val_dataloader()
     assert (train.rank, train.world_size, train.position()) == (1, 2, (7, 5))
     assert (val.rank, val.world_size) == (1, 2)
     module.setup("test")
     test, predict = module.test_dataloader(), module.predict_dataloader()
+    assert isinstance(predict, TensorBatches)
     assert (test.rank, test.world_size) == (1, 2)
     assert (predict.rank, predict.world_size) == (0, 1)  # all, as nobody gathers
 
@@ -296,55 +312,63 @@ def test_a_home_folder_may_be_written_as_a_tilde(
     )
 
 
-def test_only_test_and_predict_read_the_test_images(data_dir: Path) -> None:
-    sizes = {}
-    for stage in ("fit", "validate", "test", "predict"):
-        module = MNISTDataModule(str(data_dir))
+@pytest.mark.parametrize(
+    ("stage", "has_training_images"),
+    [("fit", True), ("validate", True), ("test", False), ("predict", False)],
+)
+def test_only_test_and_predict_read_the_test_images(
+    stage: str, has_training_images: bool, data_dir: Path
+) -> None:
+    module = MNISTDataModule(str(data_dir))
+    module.setup(stage)
+    assert hasattr(module, "training_set") is has_training_images
+    assert hasattr(module, "test_set") is not has_training_images
+
+
+def test_a_second_stage_leaves_the_first_as_it_was(data_dir: Path) -> None:
+    module = MNISTDataModule(str(data_dir))
+    for stage in ("fit", "test", "predict"):
         module.setup(stage)
-        sizes[stage] = len(module.batches.args[0])
-    assert sizes == {
-        "fit": 60_000,
-        "validate": 60_000,
-        "test": 10_000,
-        "predict": 10_000,
-    }
+    images, labels = next(iter(module.train_dataloader()))
+    rows = module.train_dataloader().order_rows(0)[:64]
+    assert torch.equal(images, read_mnist(data_dir, "train")[0][rows])
+    assert torch.equal(labels, read_mnist(data_dir, "train")[1][rows])
+    images, _ = next(iter(module.test_dataloader()))
+    assert torch.equal(images, read_mnist(data_dir, "t10k")[0][:1_000])
 
 
-class Recorder(MLPClassifier):
-    """Notes the labels of each training batch, by epoch."""
-
-    def on_fit_start(self) -> None:
-        self.seen: dict[int, list[Tensor]] = {}
-
-    def on_train_batch_start(
-        self, batch: tuple[Tensor, Tensor], batch_idx: int
-    ) -> None:
-        self.seen.setdefault(self.current_epoch, []).append(batch[1])
-
-
-def fit(data_dir: Path, **settings: int) -> dict[int, list[Tensor]]:
-    model = Recorder(hidden_sizes=[])
-    trainer = lightning.Trainer(**QUIET, max_epochs=2, limit_val_batches=0, **settings)
+def fit(data_dir: Path, **settings: Any) -> BatchRecorder:
+    recorder = BatchRecorder()
+    trainer = lightning.Trainer(
+        **QUIET_TRAINER,
+        max_epochs=2,
+        limit_val_batches=0,
+        callbacks=[recorder],
+        **settings,
+    )
+    model = MLPClassifier(hidden_sizes=[])
     trainer.fit(model, MNISTDataModule(str(data_dir), val_size=50_000))
-    return model.seen
+    return recorder
 
 
 def test_training_takes_a_new_order_each_epoch(data_dir: Path) -> None:
-    seen = fit(data_dir)
-    first, second = (torch.cat(seen[epoch]) for epoch in (0, 1))
+    recorder = fit(data_dir)
+    first, second = (torch.cat(recorder.get_labels(epoch)) for epoch in (0, 1))
     labels = MNISTDataModule(str(data_dir), val_size=50_000)
     labels.setup("fit")
-    every = labels.batches.args[1][labels.train_rows]
+    every = labels.training_set.tensors[1][labels.train_rows]
     assert torch.equal(first.bincount(), every.bincount())
     assert torch.equal(second.bincount(), every.bincount())
     assert not torch.equal(first, second)
 
 
 def test_overfit_batches_repeats_the_order_of_the_first_epoch(data_dir: Path) -> None:
-    usual, repeated = fit(data_dir), fit(data_dir, overfit_batches=3)
+    usual = fit(data_dir).get_labels(epoch=0)
+    recorder = fit(data_dir, overfit_batches=3)
     for epoch in (0, 1):
-        assert len(repeated[epoch]) == 3
-        assert torch.equal(torch.cat(repeated[epoch]), torch.cat(usual[0][:3]))
+        repeated = recorder.get_labels(epoch)
+        assert len(repeated) == 3
+        assert torch.equal(torch.cat(repeated), torch.cat(usual[:3]))
 
 
 @pytest.mark.parametrize(
@@ -352,12 +376,11 @@ def test_overfit_batches_repeats_the_order_of_the_first_epoch(data_dir: Path) ->
     [("batch_size", 0), ("batch_size", -1), ("val_size", -1), ("val_size", 60_000)],
 )
 def test_a_wrong_setting_is_named(setting: str, value: int) -> None:
+    settings: dict[str, Any] = {setting: value}
     with pytest.raises(ValueError, match=rf"^{setting}: must be .*, got {value}$"):
-        MNISTDataModule(**{setting: value})
+        MNISTDataModule(**settings)
 
 
 def test_validation_needs_images(data_dir: Path) -> None:
-    with pytest.raises(
-        MisconfigurationException, match=r"^val_size: must be at least 1 to val"
-    ):
+    with pytest.raises(SettingError, match=r"^val_size: must be at least 1 to val"):
         MNISTDataModule(str(data_dir), val_size=0).setup("validate")

@@ -1,5 +1,6 @@
-"""Whatever the user gets wrong: an exit code, one line that names it, and no traceback."""
+"""Whatever the user gets wrong: an exit code, one line that names it, no traceback."""
 
+import functools
 import os
 import re
 import shutil
@@ -12,13 +13,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import SHORT, Outcome, refused
+from support import SHORT_RUN, Outcome, RunCommand, get_error_line
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 import mlp_lightning
-from mlp_lightning import MLPClassifier, MNISTDataModule
+from mlp_lightning import MLPClassifier
 from mlp_lightning.__main__ import main
+from mlp_lightning.errors import SettingError, find_exit_code, restore_child_error
+from mlp_lightning.trainer import MLPTrainer
 
-CLI = Callable[..., Outcome]
 NOT_READ = "--{}: is damaged, or another program's"
 
 # Every option of ours, as a flag and in YAML: value, and what the line must say of it.
@@ -34,9 +37,11 @@ SETTINGS: dict[str, dict[Any, str]] = {
     },
     "model.activation": {
         "rellu": "must be relu, sigmoid, tanh, identity or a class path, got 'rellu'",
-        "torch.nn.Linear": "must be relu, sigmoid, tanh, identity or a class path, got 'torch.nn.L",
+        "torch.nn.Linear": "must be relu, sigmoid, tanh, identity or a class path, got "
+        "'torch.nn.L",
         "os.system": "got 'os.system'",
-        "{class_path: torch.nn.GELU, init_args: {x: 1}}": "got {'class_path': 'torch.nn.GELU'",
+        "{class_path: torch.nn.GELU, init_args: {x: 1}}": "got {'class_path': "
+        "'torch.nn.GELU'",
         "torch.nn.AdaptiveAvgPool1d": "got 'torch.nn.AdaptiveAvgPool1d'",
     },
     "model.dropout": {
@@ -95,7 +100,8 @@ SETTINGS: dict[str, dict[Any, str]] = {
 WORDS: list[tuple[str, str]] = [
     (
         "fit --model.hiden_sizes=[3]",
-        "unrecognized arguments: --model.hiden_sizes=[3]; did you mean --model.hidden_sizes?",
+        "unrecognized arguments: --model.hiden_sizes=[3]; "
+        "did you mean --model.hidden_sizes?",
     ),
     (
         "fit --modle.dropout 0.1",
@@ -107,11 +113,13 @@ WORDS: list[tuple[str, str]] = [
     ),
     (
         "fit --trainer.maxepochs=3",
-        "unrecognized arguments: --trainer.maxepochs=3; did you mean --trainer.max_epochs?",
+        "unrecognized arguments: --trainer.maxepochs=3; "
+        "did you mean --trainer.max_epochs?",
     ),
     (
         "fit --checkpoint.every_n_steps=3",
-        "unrecognized arguments: --checkpoint.every_n_steps=3; did you mean --checkpoint",
+        "unrecognized arguments: --checkpoint.every_n_steps=3; "
+        "did you mean --checkpoint",
     ),
     ("fit --model.hidden=3", "ambiguous option: --model.hidden=3 could"),
     ("fit extra", "unrecognized arguments: extra"),
@@ -140,6 +148,10 @@ WORDS: list[tuple[str, str]] = [
         "--model.optimizer: Invalid beta parameter",
     ),
     (
+        "fit --model.optimizer=Adam --model.optimizer.capturable=true",
+        "--model.optimizer: ",
+    ),
+    (
         "fit --model.optimizer=SparseAdam",
         "--model.optimizer: SparseAdam does not support dense gradients",
     ),
@@ -154,10 +166,6 @@ WORDS: list[tuple[str, str]] = [
     (
         "fit --model.lr_scheduler=StepLR --model.lr_scheduler.step_size=x",
         "--model.lr_scheduler.step_size: ",
-    ),
-    (
-        "fit --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/los",
-        "Early stopping conditioned on metric `val/los` which is not available",
     ),
     (
         "fit --trainer.callbacks+=LearningRateMonitor --trainer.logger=false",
@@ -207,7 +215,9 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.fixture
-def run_main(workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> CLI:
+def run_main(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> RunCommand:
     """Run `main(argv)`, and see that nothing was written."""
     monkeypatch.setattr(sys, "argv", ["mlp_lightning"])
     Path("file").write_text("no yaml: [")
@@ -239,7 +249,9 @@ CASES = [
     [(*case, "flag") for case in CASES]
     + [(*case, "yaml") for case in CASES if case[0].startswith(OURS)],
 )
-def test_a_setting(option: str, value: str, text: str, how: str, run_main: CLI) -> None:
+def test_a_setting(
+    option: str, value: str, text: str, how: str, run_main: RunCommand
+) -> None:
     words = [f"--{option}={value}"]
     if how == "yaml":
         *groups, key = option.split(".")
@@ -248,41 +260,50 @@ def test_a_setting(option: str, value: str, text: str, how: str, run_main: CLI) 
             content = {group: content}
         Path("a.yaml").write_text(yaml.safe_dump(content))
         words = ["--config=a.yaml"]
-    line = refused(run_main("fit", *words))
+    line = get_error_line(run_main("fit", *words))
     assert text.lower() in line.lower()
     if option.startswith(OURS):
         assert line.startswith(f"--{option}: ")
 
 
 @pytest.mark.parametrize(("words", "line"), WORDS)
-def test_words(words: str, line: str, run_main: CLI) -> None:
-    if "EarlyStopping" in words or "SparseAdam" in words:
+def test_words(words: str, line: str, run_main: RunCommand) -> None:
+    if "SparseAdam" in words:
         words += " --trainer.limit_train_batches=2 --trainer.log_every_n_steps=1"
-    assert refused(run_main(*words.split())).startswith(line)
+    assert get_error_line(run_main(*words.split())).startswith(line)
+
+
+def test_a_run_that_has_begun_is_kept_whatever_is_refused(cli: RunCommand) -> None:
+    callback = "--trainer.callbacks+=EarlyStopping"
+    outcome = cli("fit", *SHORT_RUN, callback, "--trainer.callbacks.monitor=val/los")
+    text = "Early stopping conditioned on metric `val/los` which is not available"
+    assert get_error_line(outcome).startswith(text)
+    assert Path("lightning_logs/version_0/config.yaml").exists()
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_config(kind: str, run_main: CLI) -> None:
+def test_a_config(kind: str, run_main: RunCommand) -> None:
     content, line = FILES[kind]
     Path("a.yaml").write_bytes(content)
-    found = refused(run_main("fit", "--config=a.yaml"))
+    found = get_error_line(run_main("fit", "--config=a.yaml"))
     assert found.startswith(line)
     assert "a.yaml" in found
 
 
 @pytest.mark.parametrize("option", ["batch_size", "val_size", "data_dir"])
-def test_null(option: str, run_main: CLI) -> None:
+def test_null(option: str, run_main: RunCommand) -> None:
     Path("a.yaml").write_text(f"data: {{{option}: null}}")
-    line = refused(run_main("fit", "--config=a.yaml"))
+    line = get_error_line(run_main("fit", "--config=a.yaml"))
     assert line == f"--data.{option}: must have a value, got null"
 
 
-def test_from_the_shell(shell: CLI) -> None:
+@pytest.mark.subprocess
+def test_from_the_shell(shell: RunCommand) -> None:
     assert (
-        refused(shell("fit", "--data.batch_size=0"))
+        get_error_line(shell("fit", "--data.batch_size=0"))
         == "--data.batch_size: must be at least 1, got 0"
     )
-    line = refused(shell("fit", "--model.optimizer.lr=1e30", *SHORT), code=1)
+    line = get_error_line(shell("fit", "--model.optimizer.lr=1e30", *SHORT_RUN), code=1)
     assert "learning rate 1e+30" in line
 
 
@@ -309,9 +330,8 @@ CHECKPOINTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def test_checkpoints(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
-    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+def test_checkpoints(short_run: Path, cli: RunCommand) -> None:
+    path = short_run / "checkpoints" / "last.ckpt"
     held = torch.load(path, weights_only=True)
     for kind, change in CHECKPOINTS.items():
         torch.save(change(held), path)
@@ -322,7 +342,7 @@ def test_checkpoints(cli: CLI) -> None:
                 "fit"
             )  # it takes the settings from config.yaml, and has finished
         for command in commands:
-            line = refused(cli(command, f"--ckpt_path={path}"))
+            line = get_error_line(cli(command, f"--ckpt_path={path}"))
             assert str(path) in line or "state_dict" in line or "model.l" in line
             assert not Path("executed").exists()
         if "code" in kind:
@@ -333,14 +353,13 @@ def test_checkpoints(cli: CLI) -> None:
         assert len(list(Path("lightning_logs").iterdir())) == 1
 
 
-def test_truncated_checkpoints(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
-    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+def test_truncated_checkpoints(short_run: Path, cli: RunCommand) -> None:
+    path = short_run / "checkpoints" / "last.ckpt"
     held = path.read_bytes()
     for keep in (0, 1, 1000, -1):
         path.write_bytes(held[:keep])
         for command in ("test", "predict", "fit"):
-            line = refused(cli(command, f"--ckpt_path={path}"))
+            line = get_error_line(cli(command, f"--ckpt_path={path}"))
             assert line == f"--ckpt_path: {path} is damaged, or another program's"
 
 
@@ -351,11 +370,9 @@ def test_what_trusts_would_have_run(workplace: Path) -> None:
     assert Path("executed").exists()
 
 
-def test_a_run_with_a_damaged_config(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
-    config = Path("lightning_logs/version_0/config.yaml")
-    config.write_text("model: [")
-    assert "lightning_logs/version_0/config.yaml" in refused(
+def test_a_run_with_a_damaged_config(short_run: Path, cli: RunCommand) -> None:
+    (short_run / "config.yaml").write_text("model: [")
+    assert "lightning_logs/version_0/config.yaml" in get_error_line(
         cli("fit", "--ckpt_path=last")
     )
 
@@ -364,7 +381,7 @@ def limited_fit(size: int, *words: str) -> Outcome:
     """Run `fit` where no file can grow beyond so many bytes, as on a full disk."""
     resource = pytest.importorskip("resource", reason="Windows limits no file's size")
     done = subprocess.run(
-        [sys.executable, "-m", "mlp_lightning", "fit", *SHORT, *words],
+        [sys.executable, "-m", "mlp_lightning", "fit", *SHORT_RUN, *words],
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
@@ -372,73 +389,34 @@ def limited_fit(size: int, *words: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def test_a_full_disk(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
-    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+@pytest.mark.subprocess
+def test_a_full_disk(short_run: Path, cli: RunCommand) -> None:
+    path = short_run / "checkpoints" / "last.ckpt"
     held = path.read_bytes()
-    line = refused(
-        limited_fit(100_000, "--ckpt_path=last", "--trainer.max_epochs=3"), code=1
+    line = get_error_line(
+        limited_fit(100_000, "--ckpt_path=last", "--trainer.max_epochs=7"), code=1
     )
     assert "File too large" in line
     assert path.read_bytes() == held
     assert sorted(os.listdir(path.parent)) == ["best.ckpt", "last.ckpt"]
     assert cli("test").code == 0
-    assert cli("fit", "--ckpt_path=last", "--trainer.max_epochs=3").code == 0
+    assert cli("fit", "--ckpt_path=last", "--trainer.max_epochs=7").code == 0
     shutil.rmtree("data/MNIST")
-    line = refused(limited_fit(100_000))
+    line = get_error_line(limited_fit(100_000))
     assert line.startswith("--data.data_dir: cannot be written, File too large")
 
 
-def test_a_file_where_the_checkpoints_go(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--trainer.max_epochs=1").code == 0
-    shutil.rmtree("lightning_logs/version_0/checkpoints")
-    Path("lightning_logs/version_0/checkpoints").write_text("")
-    assert "checkpoints" in refused(
-        cli("fit", "--ckpt_path=last", "--trainer.max_epochs=3"), code=1
+def test_a_file_where_the_checkpoints_go(short_run: Path, cli: RunCommand) -> None:
+    shutil.rmtree(short_run / "checkpoints")
+    (short_run / "checkpoints").write_text("")
+    assert "checkpoints" in get_error_line(
+        cli("fit", "--ckpt_path=last", "--trainer.max_epochs=7"), code=1
     )
 
 
-def test_what_fails_after_the_first_step(cli: CLI) -> None:
-    assert cli("fit", *SHORT).code == 0
-    Path("lightning_logs/version_0/test.json").mkdir()
-    assert "test.json" in refused(cli("test"), code=1)
-
-
-@pytest.mark.parametrize(
-    ("cls", "name", "error"),
-    [
-        *(
-            (MLPClassifier, "training_step", error)
-            for error in (RuntimeError, ValueError, KeyError)
-        ),
-        *((MLPClassifier, "__init__", error) for error in (TypeError, ValueError)),
-        *(
-            (MLPClassifier, "configure_optimizers", error)
-            for error in (TypeError, ValueError)
-        ),
-        *(
-            (MNISTDataModule, "setup", ValueError),
-            (MNISTDataModule, "prepare_data", TypeError),
-        ),
-        (MLPClassifier, "validation_step", RuntimeError),
-    ],
-)
-def test_a_bug_keeps_its_traceback(
-    cls: type,
-    name: str,
-    error: type[Exception],
-    cli: CLI,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(*_: Any, **__: Any) -> None:
-        raise error("ours")
-
-    if name == "__init__":  # its signature is read
-        monkeypatch.setattr("mlp_lightning.classifier.MLP", fail)
-    else:
-        monkeypatch.setattr(cls, name, fail)
-    with pytest.raises(error, match="ours"):
-        cli("fit", *SHORT)
+def test_what_fails_after_the_first_step(short_run: Path, cli: RunCommand) -> None:
+    (short_run / "test.json").mkdir()
+    assert "test.json" in get_error_line(cli("test"), code=1)
 
 
 def test_the_errors_name_what_is_there() -> None:
@@ -448,3 +426,55 @@ def test_the_errors_name_what_is_there() -> None:
     )
     named = set(re.findall(r'"--((?:model|data|trainer|checkpoint)\.\w+)', text))
     assert named <= SETTINGS.keys()
+
+
+CHILD_ERRORS = {
+    "mlp_lightning.errors.SettingError: batch_size: too large": (2, "batch_size: too"),
+    "FileNotFoundError: [Errno 2] No such file: 'a'": (1, "[Errno 2] No such file"),
+    "FloatingPointError: no longer finite": (1, "no longer finite"),
+    "RuntimeError: Early stopping conditioned on metric `a`": (2, "Early stopping"),
+    "RuntimeError: [enforce] DefaultCPUAllocator: can't allocate memory: 9": (1, "["),
+    "ValueError:  `val_check_interval` (9) must be less": (2, "`val_check_interval`"),
+    "ValueError: ours": (None, "ours"),
+    "KeyError: 'ours'": (None, ""),
+    "UnicodeDecodeError: 'utf-8' codec can't decode": (None, ""),
+    "os.path: nothing": (None, ""),
+}
+
+
+@pytest.mark.parametrize("text", CHILD_ERRORS)
+def test_the_error_of_a_child_process_keeps_its_kind(text: str) -> None:
+    code, message = CHILD_ERRORS[text]
+    trace = f"""
+
+-- Process 1 terminated with the following error:
+Traceback (most recent call last):
+  File "a.py", line 3, in step
+    raise error
+{text}
+"""
+    error = ProcessRaisedException(trace, 1, 2)
+    assert find_exit_code(error) == code
+    if message:
+        assert str(restore_child_error(error)).startswith(message)
+
+
+def test_a_run_that_has_saved_is_kept_where_steps_are_not_counted(
+    cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(trainer: MLPTrainer, *_: object, **__: object) -> None:
+        if saves:
+            Path("lightning_logs/version_0/checkpoints").mkdir()
+        raise SettingError("data.batch_size: no")
+
+    for saves in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(MLPTrainer, "fit", functools.wraps(MLPTrainer.fit)(refuse))
+            assert get_error_line(cli("fit", *SHORT_RUN)) == "data.batch_size: no"
+        assert Path("lightning_logs/version_0").exists() is saves
+
+
+def test_a_run_goes_on_by_the_command_alone(short_run: Path, cli: RunCommand) -> None:
+    Path("all.yaml").write_text("{subcommand: fit, fit: {ckpt_path: last}}")
+    line = get_error_line(cli("--config=all.yaml"))
+    assert line.startswith("--ckpt_path: to go on with a run, write `fit`")

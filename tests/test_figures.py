@@ -1,36 +1,43 @@
 import io
 import json
-from collections.abc import Callable
+import math
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import QUIET, SHORT, Outcome
-from lightning.pytorch import Trainer
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from support import (
+    QUIET_TRAINER,
+    SHORT_RUN,
+    TWO_FORKS,
+    RunCommand,
+    read_events,
+    read_mnist,
+)
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
-from torchvision.datasets.mnist import read_label_file
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.figures import Figures, confusion, confusions, pixels, sheet
+from mlp_lightning.drawing import (
+    draw_confusion_matrix,
+    draw_mistakes,
+    draw_pixel_weights,
+)
+from mlp_lightning.figures import MAX_DIGITS, Figures, Mistakes
 from mlp_lightning.mlp import normalise
+from mlp_lightning.settings import summarise_settings
 
-CLI = Callable[..., Outcome]
 RUN = Path("lightning_logs/version_0")
 WEIGHTS = {
     f"network.{layer}.{part}" for layer in (1, 4, 7) for part in ("weight", "bias")
 }
-
-
-def events(run: Path) -> EventAccumulator:
-    return EventAccumulator(
-        str(run), size_guidance={"images": 0, "histograms": 0, "scalars": 0}
-    ).Reload()
 
 
 def hparams(board: EventAccumulator, kind: str) -> Any:
@@ -38,13 +45,11 @@ def hparams(board: EventAccumulator, kind: str) -> Any:
     return getattr(HParamsPluginData.FromString(metadata), kind)
 
 
-def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
+def test_a_run_can_be_looked_at_in_tensorboard(cli: RunCommand) -> None:
     words = ["--trainer.max_epochs=3", "--data.val_size=500", "--model.optimizer=SGD"]
-    assert (
-        cli("fit", *SHORT, *words, "--figures=true", "--model.optimizer.lr=0.02").code
-        == 0
-    )
-    board = events(RUN)
+    words += ["--model.optimizer.lr=0.02", "--figures=true"]
+    assert cli("fit", *SHORT_RUN, *words).code == 0
+    board = read_events(RUN)
     tags = board.Tags()
     images = {tag: board.Images(tag) for tag in tags["images"]}
     assert {
@@ -53,8 +58,7 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
         "images/training": [0],
         **{f"images/{name}": [4, 14] for name in ("confusion", "weights", "wrong")},
     }  # the first validation and the end, but none within 30 s
-    picture = Image.open(io.BytesIO(images["images/confusion"][0].encoded_image_string))
-    assert picture.size == (528, 528)
+    assert picture(images["images/confusion"][0]).size == (528, 528)
     assert set(tags["histograms"]) == {
         f"{kind}/{name}" for kind in ("weights", "gradients") for name in WEIGHTS
     }
@@ -76,6 +80,13 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     assert rates == [pytest.approx(0.02)] * 15
     best = max(event.value for event in board.Scalars("val/acc"))
     assert board.Scalars("val/acc_best")[-1].value == best
+
+
+def test_a_run_can_be_compared_in_tensorboard(cli: RunCommand) -> None:
+    words = ["--trainer.max_epochs=1", "--model.optimizer=SGD"]
+    words += ["--model.optimizer.lr=0.02", "--figures=true"]
+    assert cli("fit", *SHORT_RUN, *words).code == 0
+    board = read_events(RUN)
     metrics = {metric.name.tag for metric in hparams(board, "experiment").metric_infos}
     assert metrics == {"val/acc_best", "test/acc"}  # and no hp_metric
     settings = hparams(board, "session_start_info").hparams
@@ -93,14 +104,21 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
         *("max_epochs", "optimizer", "precision", "seed", "val_size"),
     }
     assert settings["augmentation"].string_value == "none"
+    noted = yaml.safe_load((RUN / "hparams.yaml").read_text())
+    assert noted == {
+        name: value.string_value if value.string_value else value.number_value
+        for name, value in settings.items()
+    }
 
+
+def test_a_test_is_drawn_and_noted_in_the_run(short_run: Path, cli: RunCommand) -> None:
     tested = cli("test")
     assert {path.name for path in RUN.glob("*.png")} == {
         f"test_{name}.png" for name in ("confusion", "weights", "wrong")
     }
     report = json.loads((RUN / "test.json").read_text())
-    assert events(RUN).Scalars("test/acc")[-1].value == report["test/acc"]
-    counts = read_label_file("data/MNIST/raw/t10k-labels-idx1-ubyte").bincount()
+    assert read_events(RUN).Scalars("test/acc")[-1].value == report["test/acc"]
+    counts = read_mnist(Path("data"), "t10k")[1].bincount()
     right = sum(
         report[f"test_acc/{digit}"] * counts[digit].item() for digit in range(10)
     )
@@ -109,9 +127,9 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: CLI) -> None:
     assert "Most often taken for another: " in tested.out
 
 
-def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
+def test_without_tensorboard_the_pictures_are_left_out(cli: RunCommand) -> None:
     logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=."]
-    outcome = cli("fit", *SHORT, "--figures=true", *logger)
+    outcome = cli("fit", *SHORT_RUN, "--figures=true", *logger)
     assert outcome.code == 0
     assert (
         outcome.out.count("Pictures are left out: they need TensorBoard's logger\n")
@@ -119,95 +137,247 @@ def test_without_tensorboard_the_pictures_are_left_out(cli: CLI) -> None:
     )
 
 
-def test_pictures_can_be_turned_off(cli: CLI) -> None:
-    assert cli("fit", *SHORT).code == 0
-    assert not events(RUN).Tags()["images"]
+def test_pictures_can_be_turned_off(short_run: Path, cli: RunCommand) -> None:
+    assert not read_events(RUN).Tags()["images"]
     assert cli("test", "--figures=false").code == 0
     assert not list(RUN.glob("*.png"))
 
 
-def test_without_validation_the_weights_are_drawn_at_the_end(cli: CLI) -> None:
-    assert cli("fit", *SHORT, "--figures=true", "--data.val_size=0").code == 0
-    assert set(events(RUN).Tags()["images"]) == {"images/training", "images/weights"}
+def test_without_validation_the_weights_are_drawn_at_the_end(cli: RunCommand) -> None:
+    assert cli("fit", *SHORT_RUN, "--figures=true", "--data.val_size=0").code == 0
+    assert set(read_events(RUN).Tags()["images"]) == {
+        "images/training",
+        "images/weights",
+    }
 
 
 def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(
-    cli: CLI,
+    cli: RunCommand,
 ) -> None:
-    words = [word for word in SHORT if "figures" not in word]
+    words = [word for word in SHORT_RUN if "figures" not in word]
     own = "--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint"
     assert cli("fit", *words, "--trainer.max_epochs=1", own).code == 0
-    assert events(RUN).Scalars("val/acc_best")[0].value > 0
+    assert read_events(RUN).Scalars("val/acc_best")[0].value > 0
 
 
-def test_a_confusion_matrix_is_blue_where_right_and_red_where_wrong() -> None:
-    matrix = torch.eye(10, dtype=torch.long) * 90
-    matrix[3, 5] = 10
-    picture = confusion(matrix)
-    assert picture.getpixel((4 * 48 + 2, 4 * 48 + 2)) == (92, 92, 255)
-    assert picture.getpixel((6 * 48 + 2, 4 * 48 + 2)) == (255, 200, 200)
-    assert picture.getpixel((1 * 48 + 2, 4 * 48 + 2)) == (255, 255, 255)
-    assert confusions(matrix) == "3 as 5 (10)"
-    assert confusion(torch.zeros(10, 10, dtype=torch.long)).size == picture.size
+def test_hparams_yaml_follows_a_run_that_goes_on(cli: RunCommand) -> None:
+    words = [word for word in SHORT_RUN if "figures" not in word]
+    assert cli("fit", *words, "--trainer.max_epochs=1").code == 0
+    assert yaml.safe_load((RUN / "hparams.yaml").read_text())["max_epochs"] == 1
+    assert cli("fit", f"--ckpt_path={RUN}", "--trainer.max_epochs=2").code == 0
+    assert yaml.safe_load((RUN / "hparams.yaml").read_text())["max_epochs"] == 2
 
 
-def test_a_sheet_shows_the_pixels_that_the_network_got() -> None:
-    images = torch.randint(256, (12, 28, 28), dtype=torch.uint8)
-    assert torch.equal(pixels(normalise(images)), images)
-    picture = sheet(zip(images, map(str, range(12)), strict=True))
-    assert picture.size == (880, 2 * 116)
-    corner = torch.tensor(
-        list(picture.crop((88, 116, 172, 200)).convert("L").tobytes()),
-        dtype=torch.uint8,
-    )
-    assert torch.equal(corner.view(84, 84)[1::3, 1::3], images[11])
+def test_settings_are_short_and_tell_runs_apart() -> None:
+    step = {"class_path": "torch.optim.lr_scheduler.StepLR"}
+    config: dict[str, Any] = {
+        "seed_everything": 7,
+        "model": {
+            "hidden_sizes": [128, 64],
+            "lr_scheduler": {**step, "init_args": {"step_size": 3, "verbose": False}},
+        },
+        "data": {
+            "data_dir": "data",
+            "images": [],
+            "augmentation": {"rotation": 15.0, "scale": 0.0, "smoothing": 6.0},
+        },
+        "trainer": {"max_epochs": 5, "precision": None, "devices": "auto"},
+    }
+    assert summarise_settings(config) == {
+        "seed": 7,
+        "hidden_sizes": "[128, 64]",
+        "lr_scheduler": "StepLR, step_size: 3",
+        "augmentation": "rotation: 15.0, smoothing: 6.0",
+        "max_epochs": 5,
+        "precision": "None",
+    }
+    for augmentation in ({"rotation": 0.0, "smoothing": 4.0}, {}):
+        config["data"]["augmentation"] = augmentation
+        assert summarise_settings(config)["augmentation"] == "none"
+
+
+def make_figures() -> Figures:
+    config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
+    trainer = {"max_epochs": 1, "precision": None}
+    return Figures("", summarise_settings({**config, "trainer": trainer}))
 
 
 def drawn(
     folder: Path, model: Any, *callbacks: Any, **settings: Any
 ) -> EventAccumulator:
     """Train for some steps, and return what TensorBoard has."""
-    config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
-    figures = Figures("", {**config, "trainer": {"max_epochs": 1, "precision": None}})
     settings = {
-        **QUIET,
+        **QUIET_TRAINER,
         "limit_val_batches": 1,
         "logger": TensorBoardLogger(folder),
         **settings,
     }
-    trainer = Trainer(**settings, callbacks=[*callbacks, figures])
+    trainer = Trainer(**settings, callbacks=[*callbacks, make_figures()])
     trainer.fit(model, MNISTDataModule(str(folder / "data")))
-    return events(Path(trainer.log_dir))
+    return read_events(settings["logger"].log_dir)
 
 
-def test_pictures_show_the_network_as_it_is_whenever_it_was_evaluated(
-    workplace: Path,
-) -> None:
-    model = MLPClassifier([8])
-    board = drawn(
-        workplace, model, num_sanity_val_steps=1, max_steps=5, val_check_interval=3
-    )
-    series = board.Images("images/confusion")
-    assert [image.step for image in series] == [2, 4]
-    assert [event.step for event in board.Histograms("gradients/network.1.weight")] == [
-        2,
-        4,
+def picture(event: Any) -> Image.Image:
+    return Image.open(io.BytesIO(event.encoded_image_string)).convert("RGB")
+
+
+def validation_set(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    loader = model.trainer.val_dataloaders
+    return loader.dataset.tensors[0][loader.rows], loader.dataset.tensors[1][
+        loader.rows
     ]
-    loader = model.trainer.datamodule.val_dataloader()
-    digits = model.probabilities(loader.images[loader.rows]).argmax(dim=1)
+
+
+class Snapshots(Callback):
+    """Keeps the weights that each validation is made with."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Any]] = []
+
+    def on_validation_batch_start(
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if batch_idx == 0:
+            self.states.append(deepcopy(model.state_dict()))
+
+
+def look_through(
+    model: MLPClassifier, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, list[tuple[float, int, int]]]:
+    """Return the confusion matrix and all mistakes: probability, image, digit read."""
     matrix = torch.zeros(10, 10, dtype=torch.long)
-    for label, digit in zip(loader.labels[loader.rows], digits, strict=True):
+    mistakes = []
+    parts = [model.probabilities(part) for part in images.split(1_000)]
+    for number, answer in enumerate(torch.cat(parts).tolist()):
+        digit = max(range(10), key=answer.__getitem__)
+        label = int(labels[number])
         matrix[label, digit] += 1
-    last = Image.open(io.BytesIO(series[-1].encoded_image_string))
-    assert last.tobytes() == confusion(matrix).tobytes()
+        if digit != label:
+            mistakes.append((answer[digit], number, digit))
+    mistakes.sort(key=lambda mistake: -mistake[0])
+    return matrix, mistakes
+
+
+def draw_surest(
+    mistakes: list[tuple[float, int, int]], images: torch.Tensor, labels: torch.Tensor
+) -> Image.Image:
+    probabilities, numbers, digits = map(torch.tensor, zip(*mistakes[:40], strict=True))
+    return draw_mistakes(images[numbers], labels[numbers], digits, probabilities)
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "seconds", "evaluated", "weighed"),
+    [
+        (5, 30, [2], [2, 4]),  # the last validation is drawn already
+        (8, 30, [2, 5], [2, 7]),  # and here drawn at the end, at its own step
+        (11, 30, [2, 8], [2, 10]),
+        (11, 0, [2, 5, 8], [2, 5, 8, 10]),
+    ],
+)
+def test_pictures_show_the_network_as_it_is_whenever_it_was_evaluated(
+    max_steps: int,
+    seconds: float,
+    evaluated: list[int],
+    weighed: list[int],
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlp_lightning.figures.SECONDS_BETWEEN_DRAWINGS", seconds)
+    torch.manual_seed(0)
+    model = MLPClassifier([8])
+    snapshots = Snapshots()
+    settings: Any = {"num_sanity_val_steps": 1, "val_check_interval": 3}
+    board = drawn(workplace, model, snapshots, max_steps=max_steps, **settings)
+    series = board.Images("images/confusion")
+    assert [image.step for image in series] == evaluated
+    assert [image.step for image in board.Images("images/wrong")] == evaluated
+    for tag in ("weights", "gradients"):
+        histograms = board.Histograms(f"{tag}/network.1.weight")
+        assert [histogram.step for histogram in histograms] == weighed
+    assert [image.step for image in board.Images("images/weights")] == weighed
+    last = picture(board.Images("images/weights")[-1])
+    final_weights = model.get_parameter("network.1.weight")
+    assert last.tobytes() == draw_pixel_weights(final_weights).tobytes()
+
+    # what the weights then made of the one batch that was validated
+    model.load_state_dict(snapshots.states[-1])
+    images, labels = (rows[:1_000] for rows in validation_set(model))
+    matrix, mistakes = look_through(model, images, labels)
+    assert picture(series[-1]).tobytes() == draw_confusion_matrix(matrix).tobytes()
+    wrong = picture(board.Images("images/wrong")[-1])
+    assert wrong.tobytes() == draw_surest(mistakes, images, labels).tobytes()
+
+
+def test_the_surest_mistakes_of_the_whole_validation_are_drawn(workplace: Path) -> None:
+    torch.manual_seed(0)
+    model = MLPClassifier([8], optimizer=partial(torch.optim.SGD, lr=0.1))
+    settings: Any = {"max_steps": 50, "val_check_interval": 50}
+    board = drawn(workplace, model, limit_val_batches=1.0, **settings)
+    images, labels = validation_set(model)
+    assert len(images) == 5_000
+    matrix, mistakes = look_through(model, images, labels)
+    assert {number // 1_000 for _, number, _ in mistakes[:40]} == {0, 1, 2, 3, 4}
+    (wrong,) = board.Images("images/wrong")
+    expected = draw_surest(mistakes, images, labels)
+    assert picture(wrong).tobytes() == expected.tobytes()
+    (confusion,) = board.Images("images/confusion")
+    assert picture(confusion).tobytes() == draw_confusion_matrix(matrix).tobytes()
+
+
+def test_mistakes_are_kept_surest_first_and_equals_in_their_order() -> None:
+    pixels = torch.arange(60).byte().view(60, 1, 1).expand(60, 28, 28)
+    images = normalise(pixels)
+    labels = torch.ones(60, dtype=torch.long)
+    logits = torch.zeros(60, 10)
+    logits[:, 4] = 1
+    logits[7, 4] = 3
+    logits[8, 1] = 9  # and is read correctly
+    mistakes = Mistakes.none(images.device)
+    for part in (slice(0, 5), slice(5, 55), slice(55, 60)):
+        new = Mistakes.of_batch(images[part], labels[part], logits[part])
+        mistakes = mistakes.join(new).surest()
+        assert len(mistakes.images) == MAX_DIGITS
+    expected = [7, *range(7), *range(9, 41)]
+    assert torch.equal(mistakes.images, pixels[expected])
+    assert mistakes.labels.tolist() == [1] * 40
+    assert mistakes.digits.tolist() == [4] * 40
+    seventh = math.exp(3) / (math.exp(3) + 9)
+    others = math.e / (math.e + 9)
+    assert mistakes.probabilities.tolist() == pytest.approx([seventh] + [others] * 39)
+    few = Mistakes.none(images.device)
+    few = few.join(Mistakes.of_batch(images[:9], labels[:9], logits[:9])).surest()
+    assert few.probabilities.count_nonzero() == 8
+
+
+def test_two_processes_draw_what_one_draws(shell: RunCommand) -> None:
+    words = [word for word in SHORT_RUN if "figures" not in word]
+    done = shell("fit", *words, "--trainer.max_epochs=1", *TWO_FORKS)
+    assert done.code == 0, done.err
+    board = read_events(RUN)
+    path = RUN / "checkpoints/last.ckpt"
+    model = MLPClassifier.load_from_checkpoint(path, "cpu")
+    figures = make_figures()
+    trainer = Trainer(**QUIET_TRAINER, callbacks=[figures])
+    trainer.validate(model, MNISTDataModule("data"), verbose=False)
+    pictures = figures.draw_evaluation(model)
+    assert set(pictures) == {"wrong", "confusion", "weights"}
+    for name, expected in pictures.items():
+        (event,) = board.Images(f"images/{name}")
+        assert event.step == 4
+        assert picture(event).tobytes() == expected.tobytes(), name
 
 
 class Diverging(MLPClassifier):
     def on_validation_start(self) -> None:
         with torch.no_grad():
-            self.network[1].weight.fill_(torch.nan)
-            self.network[4].bias.fill_(1e30)
-            self.network[4].weight[0] = torch.inf
+            self.get_parameter("network.1.weight").fill_(torch.nan)
+            self.get_parameter("network.4.bias").fill_(1e30)
+            self.get_parameter("network.4.weight")[0] = torch.inf
 
 
 def test_weights_that_have_no_histogram_are_left_out(workplace: Path) -> None:
@@ -221,7 +391,7 @@ def test_weights_that_have_no_histogram_are_left_out(workplace: Path) -> None:
 
 class Untraceable(torch.nn.Flatten):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if torch.jit.is_tracing():
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             raise RuntimeError("cannot be traced")
         return super().forward(images)
 
@@ -230,13 +400,19 @@ def test_pictures_show_averaged_weights_where_these_are_evaluated(
     workplace: Path,
 ) -> None:
     model = MLPClassifier([8], optimizer=partial(torch.optim.SGD, lr=0.3))
-    settings: Any = {"max_steps": 9, "val_check_interval": 9, "limit_val_batches": 1.0}
-    board = drawn(workplace, model, EMAWeightAveraging(decay=0.9), **settings)
+    snapshots = Snapshots()
+    settings: Any = {"max_steps": 12, "val_check_interval": 9, "limit_val_batches": 1.0}
+    average = EMAWeightAveraging(decay=0.9)
+    board = drawn(workplace, model, average, snapshots, **settings)
     (image,) = board.Images("images/confusion")
-    picture = Image.open(io.BytesIO(image.encoded_image_string))
-    assert (
-        picture.tobytes() == confusion(model.matrix).tobytes()
-    )  # that val/acc is from
+    assert model.confusion_matrix is not None
+    expected = draw_confusion_matrix(model.confusion_matrix)  # that val/acc is from
+    assert picture(image).tobytes() == expected.tobytes()
+    validated, final = board.Images("images/weights")
+    assert (validated.step, final.step) == (8, 11)
+    (state,) = snapshots.states
+    averaged = draw_pixel_weights(state["network.1.weight"])
+    assert picture(validated).tobytes() == averaged.tobytes()
 
 
 class Convolutions(MLPClassifier):
@@ -247,7 +423,7 @@ class Convolutions(MLPClassifier):
         layers = [torch.nn.Conv2d(1, 2, 28), Untraceable(), torch.nn.Linear(2, 10)]
         self.network: Any = torch.nn.Sequential(*layers)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
         return torch.nn.functional.cross_entropy(self(batch[0]), batch[1])
 
 
@@ -256,11 +432,7 @@ def test_a_network_of_ones_own_is_drawn_as_far_as_it_can_be(
 ) -> None:
     model = Convolutions()
     board = drawn(workplace, model, max_steps=1, val_check_interval=1)
-    assert set(board.Tags()["images"]) == {
-        "images/training",
-        "images/wrong",
-        "images/confusion",
-    }
+    assert board.Tags()["images"] == ["images/training"]
     assert not board.Tags()["graph"]
     assert "val/acc" not in model.trainer.callback_metrics  # it would be 0 / 0
     assert capfd.readouterr().out == ""

@@ -1,3 +1,4 @@
+import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -6,21 +7,40 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from pictures import KINDS, draw, light, save, write
 from PIL import Image
-from torchvision.datasets.mnist import read_image_file
+from PIL.PngImagePlugin import PngImageFile
+from support import (
+    PICTURE_KINDS,
+    draw_light,
+    draw_picture,
+    read_mnist,
+    save_picture,
+    write_pictures,
+)
 
-from mlp_lightning.handwriting import Pictures, read_digit
+from mlp_lightning.components import connected_components
+from mlp_lightning.handwriting import PictureError, PictureLoader, read_digit
 
 
 @pytest.fixture(scope="module")
 def images(data_dir: Path) -> torch.Tensor:
-    return read_image_file(str(data_dir / "MNIST/raw/t10k-images-idx3-ubyte"))
+    return read_mnist(data_dir, "t10k")[0]
 
 
 def distance(digit: torch.Tensor, other: torch.Tensor) -> float:
     """Return the mean difference of their pixels, in grey levels of 255."""
     return (digit.float() - other.float()).abs().mean().item()
+
+
+def draw_page(image: torch.Tensor) -> Image.Image:
+    """Draw an image of MNIST, four times as large, on white paper."""
+    page = Image.new("L", (220, 180), 255)
+    digit = Image.fromarray(255 - image.numpy())
+    page.paste(digit.resize((112, 112), Image.Resampling.BICUBIC), (60, 30))
+    return page
+
+
+# ---- What is read
 
 
 def test_a_digit_of_mnist_reads_as_itself(images: torch.Tensor, tmp_path: Path) -> None:
@@ -32,28 +52,33 @@ def test_a_digit_of_mnist_reads_as_itself(images: torch.Tensor, tmp_path: Path) 
     assert max(distances) < 20
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PICTURE_KINDS)
 def test_pictures_give_what_mnist_has(
     kind: str, images: torch.Tensor, tmp_path: Path
 ) -> None:
-    read, naive = [], []
-    for path, number in write(images.numpy(), tmp_path, kind, 12, seed=5):
-        read.append(distance(read_digit(path), images[number]))
-        small = Image.open(path).convert("RGBA").convert("L").resize((28, 28))
-        naive.append(distance(torch.from_numpy(numpy.array(small)), images[number]))
-    assert numpy.median(read) < 12
-    assert numpy.median(naive) > 25  # a test that cannot fail would be none
+    distances = []
+    naive_distances = []
+    for path, number in write_pictures(images.numpy(), tmp_path, kind, 12, seed=5):
+        image = images[number]
+        distances.append(distance(read_digit(path), image))
+        resized = Image.open(path).convert("RGBA").convert("L").resize((28, 28))
+        naive = torch.from_numpy(numpy.array(resized))
+        naive_distances.append(distance(naive, image))
+    assert numpy.median(distances) < 12
+    # The limit means something only if a resized picture is beyond it.
+    assert numpy.median(naive_distances) > 25
 
 
 def test_where_the_digit_is_and_how_large_does_not_matter(
     images: torch.Tensor, tmp_path: Path
 ) -> None:
+    ink = 255 - images[0].numpy()[7:27, 6:22]  # the digit alone: 20 x 16 pixels
     digits = []
     for height, top, left in ((60, 9, 9), (150, 140, 20), (280, 10, 5)):
+        size = (height * 16 // 20, height)
+        large = Image.fromarray(ink).resize(size, Image.Resampling.BICUBIC)
         page = Image.new("L", (400, 300), 255)
-        cut = images[0].numpy()[7:27, 6:22]  # the digit alone
-        ink = Image.fromarray(255 - cut).resize((height * 16 // 20, height), 3)
-        page.paste(ink, (left, top))
+        page.paste(large, (left, top))
         page.save(tmp_path / "a.png")
         digits.append(read_digit(tmp_path / "a.png"))
     assert distance(digits[0], digits[1]) < 8
@@ -62,86 +87,79 @@ def test_where_the_digit_is_and_how_large_does_not_matter(
 
 def test_the_answer_is_as_mnist_makes_it(images: torch.Tensor, tmp_path: Path) -> None:
     random = numpy.random.default_rng(3)
-    for number in range(20):
-        path = save(
-            draw(images[number].numpy(), "paper", random),
-            "paper",
-            tmp_path / "a",
-            random,
-        )
-        digit = read_digit(path)
+    positions = torch.arange(28.0, dtype=torch.double)
+    for image in images[:20]:
+        picture = draw_picture(image.numpy(), "paper", random)
+        digit = read_digit(save_picture(picture, "paper", tmp_path / "a", random))
         assert digit.dtype == torch.uint8
         assert digit.shape == (28, 28)
         assert digit.max() == 255
-        rows, columns = (
-            (digit > 0).any(dim=1).nonzero(),
-            (digit > 0).any(dim=0).nonzero(),
-        )
+        rows = (digit > 0).any(dim=1).nonzero()
+        columns = (digit > 0).any(dim=0).nonzero()
         assert 18 <= max(len(rows), len(columns)) <= 20
         mass = digit.double()
-        for axis in (0, 1):
-            centre = (
-                mass.sum(dim=1 - axis) @ torch.arange(28.0, dtype=torch.double)
-            ) / mass.sum()
-            assert abs(centre.item() - 14) <= 0.51
+        mean_row = mass.sum(dim=1) @ positions / mass.sum()
+        mean_column = mass.sum(dim=0) @ positions / mass.sum()
+        assert abs(mean_row.item() - 14) <= 0.51
+        assert abs(mean_column.item() - 14) <= 0.51
 
 
-def _turned(picture: Image.Image, path: Path) -> None:
+# ---- Any form of a picture
+
+
+def save_turned(picture: Image.Image, path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture.convert("RGB").rotate(90, expand=True).save(path, exif=exif, quality=95)
 
 
-def _deep(picture: Image.Image, path: Path) -> None:
-    array = numpy.asarray(picture).astype(numpy.uint16) * 257
-    Image.fromarray(array).save(path)
+def save_deep(picture: Image.Image, path: Path) -> None:
+    levels = numpy.asarray(picture).astype(numpy.uint16) * 257
+    Image.fromarray(levels).save(path)
 
 
-def _floating(picture: Image.Image, path: Path) -> None:
-    array = numpy.asarray(picture).astype(numpy.float32) / 255
-    array[0, 0] = numpy.nan
-    Image.fromarray(array).save(path)
+def save_floating(picture: Image.Image, path: Path) -> None:
+    levels = numpy.asarray(picture).astype(numpy.float32) / 255
+    levels[0, 0] = numpy.nan
+    Image.fromarray(levels).save(path)
 
 
-def _transparent(ink: int) -> Callable[[Image.Image, Path], None]:
-    def save(picture: Image.Image, path: Path) -> None:
-        alpha = Image.eval(picture, lambda level: 255 - level)
-        Image.merge("LA", [Image.new("L", picture.size, ink), alpha]).save(path)
+def save_bilevel(picture: Image.Image, path: Path) -> None:
+    picture.point(lambda level: 255 * (level > 127)).save(path)
 
-    return save
+
+def save_inverted(picture: Image.Image, path: Path) -> None:
+    Image.eval(picture, lambda level: 255 - level).save(path)
+
+
+def save_transparent(picture: Image.Image, path: Path, ink: int) -> None:
+    alpha = Image.eval(picture, lambda level: 255 - level)
+    colour = Image.new("L", picture.size, ink)
+    Image.merge("LA", [colour, alpha]).save(path)
 
 
 FORMS: dict[str, tuple[str, Callable[[Image.Image, Path], None]]] = {
-    "colour": ("png", lambda picture, path: picture.convert("RGB").save(path)),
-    "palette": ("png", lambda picture, path: picture.convert("P").save(path)),
-    "bilevel": (
-        "png",
-        lambda picture, path: picture.point(lambda x: 255 * (x > 127)).save(path),
-    ),
-    "light on dark": (
-        "png",
-        lambda picture, path: Image.eval(picture, lambda x: 255 - x).save(path),
-    ),
-    "16 bit": ("png", _deep),
-    "16 bit TIFF": ("tiff", _deep),
-    "float TIFF": ("tiff", _floating),
-    "black ink": ("png", _transparent(0)),
-    "white ink": ("webp", _transparent(255)),
-    "JPEG": ("jpg", lambda picture, path: picture.save(path, quality=90)),
-    "CMYK": (
-        "jpg",
-        lambda picture, path: picture.convert("CMYK").save(path, quality=95),
-    ),
-    "CMYK TIFF": ("tiff", lambda picture, path: picture.convert("CMYK").save(path)),
-    "turned": ("jpg", _turned),
-    "GIF": ("gif", lambda picture, path: picture.save(path)),
-    "BMP": ("bmp", lambda picture, path: picture.save(path)),
-    "WebP": ("webp", lambda picture, path: picture.save(path, lossless=True)),
-    "LAB": (
+    "colour": ("png", lambda page, path: page.convert("RGB").save(path)),
+    "palette": ("png", lambda page, path: page.convert("P").save(path)),
+    "bilevel": ("png", save_bilevel),
+    "light on dark": ("png", save_inverted),
+    "16 bit": ("png", save_deep),
+    "16 bit TIFF": ("tiff", save_deep),
+    "float TIFF": ("tiff", save_floating),
+    "black ink": ("png", lambda page, path: save_transparent(page, path, 0)),
+    "white ink": ("webp", lambda page, path: save_transparent(page, path, 255)),
+    "JPEG": ("jpg", lambda page, path: page.save(path, quality=90)),
+    "CMYK": ("jpg", lambda page, path: page.convert("CMYK").save(path, quality=95)),
+    "CMYK TIFF": ("tiff", lambda page, path: page.convert("CMYK").save(path)),
+    "turned": ("jpg", save_turned),
+    "GIF": ("gif", lambda page, path: page.save(path)),
+    "BMP": ("bmp", lambda page, path: page.save(path)),
+    "WebP": ("webp", lambda page, path: page.save(path, lossless=True)),
+    "YCbCr TIFF": (
         "tiff",
-        lambda picture, path: picture.convert("RGB").convert("YCbCr").save(path),
+        lambda page, path: page.convert("RGB").convert("YCbCr").save(path),
     ),
-    "a wrong ending": ("bmp", lambda picture, path: picture.save(path, format="png")),
+    "a wrong suffix": ("bmp", lambda page, path: page.save(path, format="png")),
 }
 
 
@@ -149,39 +167,44 @@ FORMS: dict[str, tuple[str, Callable[[Image.Image, Path], None]]] = {
 def test_any_form_of_a_picture_gives_the_same(
     form: str, images: torch.Tensor, tmp_path: Path
 ) -> None:
-    page = Image.new("L", (220, 180), 255)
-    page.paste(Image.fromarray(255 - images[4].numpy()).resize((112, 112), 3), (60, 30))
+    page = draw_page(images[4])
     page.save(tmp_path / "grey.png")
-    ending, write_form = FORMS[form]
-    write_form(page, tmp_path / f"other.{ending}")
+    suffix, save_form = FORMS[form]
+    save_form(page, tmp_path / f"other.{suffix}")
     digit = read_digit(tmp_path / "grey.png")
+    other = read_digit(tmp_path / f"other.{suffix}")
     assert distance(digit, images[4]) < 12
     limit = 10 if form == "bilevel" else 2  # has no soft edges
-    assert distance(digit, read_digit(tmp_path / f"other.{ending}")) < limit
+    assert distance(digit, other) < limit
 
 
-def _page(shape: tuple[int, int], grain: float, mode: str = "L") -> Image.Image:
+# ---- Pictures without a digit
+
+
+def draw_blank(shape: tuple[int, int], grain: float, mode: str = "L") -> Image.Image:
+    """Draw paper without ink, photographed in uneven light."""
     random = numpy.random.default_rng(1)
-    grey = 200 * light(shape, random, 0.4) + random.normal(0, grain, shape)
-    return Image.fromarray(grey.clip(0, 255).astype(numpy.uint8)).convert(mode)
+    levels = 200 * draw_light(*shape, random, 0.4) + random.normal(0, grain, shape)
+    levels = levels.clip(0, 255).astype(numpy.uint8)
+    return Image.fromarray(levels).convert(mode)
 
 
-def _png(width: int, height: int) -> bytes:
-    """Return a PNG that says it is this large, and holds nothing."""
-    chunks = b""
-    for name, content in ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)),
-                          (b"IDAT", zlib.compress(b"")), (b"IEND", b"")):  # fmt: skip
-        check = zlib.crc32(name + content)
-        chunks += (
-            struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
-        )
-    return b"\x89PNG\r\n\x1a\n" + chunks
+def hollow_png(width: int, height: int) -> bytes:
+    """Return a PNG that says it is this large, and holds no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, body in chunks:
+        length = struct.pack(">I", len(body))
+        checksum = struct.pack(">I", zlib.crc32(name + body))
+        content += length + name + body + checksum
+    return content
 
 
 BLANK = {
-    "paper.png": _page((300, 400), 6),
-    "photo.jpg": _page((600, 800), 10, "RGB"),
-    "small.png": _page((28, 28), 3),
+    "paper.png": draw_blank((300, 400), 6),
+    "photo.jpg": draw_blank((600, 800), 10, "RGB"),
+    "small.png": draw_blank((28, 28), 3),
     "white.png": Image.new("L", (100, 100), 255),
     "black.gif": Image.new("L", (100, 100), 0),
     "pixel.png": Image.new("L", (1, 1), 7),
@@ -190,37 +213,75 @@ BLANK = {
     "deep.tiff": Image.fromarray(numpy.full((40, 40), 30_000, numpy.uint16)),
     "nan.tiff": Image.fromarray(numpy.full((40, 40), numpy.nan, numpy.float32)),
 }
-NONE = {
+HEIC_START = b"\x00\x00\x00\x18ftypheic"
+HEIC_REASON = "is in Apple's HEIC format, which Pillow cannot read: save it as JPEG or"
+UNREADABLE = {
     "empty.png": (b"", "is empty"),
     "text.png": (b"hello", "is no picture"),
     "page.jpg": (b"<html></html>", "is no picture"),
     "zip.png": (b"PK\x03\x04" + bytes(100), "is no picture"),
     "pickle.png": (b"\x80\x04N.", "is no picture"),
     "signature.png": (b"\x89PNG\r\n\x1a\n", "is no picture"),
-    "large.png": (_png(8000, 8000), "is larger than 50 megapixels"),
-    "bomb.png": (_png(60000, 60000), "cannot be read: Image size"),
-    "hollow.png": (_png(100, 100), "cannot be read: image file is truncated"),
+    "large.png": (hollow_png(8000, 8000), "is larger than 50 megapixels"),
+    "larger.png": (hollow_png(10000, 10000), "is larger than 50 megapixels"),
+    "bomb.png": (hollow_png(60000, 60000), "cannot be read: Image size"),
+    "hollow.png": (hollow_png(100, 100), "cannot be read: image file is truncated"),
+    "photo.heic": (HEIC_START + bytes(100), HEIC_REASON),
+    "renamed.jpg": (HEIC_START + bytes(100), HEIC_REASON),
+    "other brand.HEIF": (b"\x00\x00\x00\x18ftypmif1" + bytes(100), HEIC_REASON),
+    "empty.heic": (b"", "is empty"),
+    "film.mp4": (b"\x00\x00\x00\x18ftypmp42" + bytes(100), "is no picture"),
 }
 
 
-def test_a_picture_without_a_digit_gives_its_reason(tmp_path: Path) -> None:
-    for name, picture in BLANK.items():
-        picture.save(tmp_path / name)
-        with pytest.raises(ValueError, match="shows no ink"):
-            read_digit(tmp_path / name)
-    for name, (content, reason) in NONE.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(ValueError, match=reason):
-            read_digit(tmp_path / name)
-    with pytest.raises(ValueError, match=r"cannot be read: .*No such"):
-        read_digit(tmp_path / "missing.png")
+@pytest.mark.parametrize("name", BLANK)
+def test_a_blank_picture_shows_no_ink(name: str, tmp_path: Path) -> None:
+    BLANK[name].save(tmp_path / name)
+    with pytest.raises(PictureError, match=r"^shows no ink$"):
+        read_digit(tmp_path / name)
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "gif", "tiff", "bmp", "webp"])
-def test_a_damaged_picture_gives_a_digit_or_a_reason(
-    ending: str, tmp_path: Path
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_is_no_picture_gives_its_reason(name: str, tmp_path: Path) -> None:
+    content, reason = UNREADABLE[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(PictureError, match=f"^{reason}"):
+        read_digit(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["missing.png", "missing.heic"])
+def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=rf"^cannot be read: .*No such .*{name}"):
+        read_digit(tmp_path / name)
+
+
+def test_a_heic_file_is_read_if_pillow_can(
+    images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, random = tmp_path / f"a.{ending}", numpy.random.default_rng(2)
+    def open_heic(file: io.BytesIO, filename: str) -> PngImageFile:
+        file.seek(len(HEIC_START))
+        return PngImageFile(io.BytesIO(file.read()))
+
+    def is_heic(start: bytes) -> bool:
+        return start.startswith(HEIC_START)
+
+    Image.init()  # or Pillow would register its other formats in the list of this test
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "HEIC"])
+    monkeypatch.setitem(Image.OPEN, "HEIC", (open_heic, is_heic))
+    page = draw_page(images[4])
+    page.save(tmp_path / "page.png")
+    content = HEIC_START + (tmp_path / "page.png").read_bytes()
+    (tmp_path / "page.heic").write_bytes(content)
+    digit = read_digit(tmp_path / "page.png")
+    assert torch.equal(read_digit(tmp_path / "page.heic"), digit)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "bmp", "webp"])
+def test_a_damaged_picture_gives_a_digit_or_a_reason(
+    suffix: str, tmp_path: Path
+) -> None:
+    random = numpy.random.default_rng(2)
+    path = tmp_path / f"a.{suffix}"
     page = Image.new("RGB", (120, 90), "white")
     page.paste("navy", (50, 20, 60, 70))
     page.save(path)
@@ -231,7 +292,83 @@ def test_a_damaged_picture_gives_a_digit_or_a_reason(
         for place in random.integers(0, len(whole), 3):
             damaged[place] = random.integers(256)
         path.write_bytes(damaged[: random.integers(1, len(whole) + 1)])
-        (_, _, (error,)), *_ = Pictures([str(path)])
+        ((_, _, [error]),) = PictureLoader([str(path)])
         reasons += bool(error)
         assert "\n" not in error
     assert reasons > 10
+
+
+# ---- The loader, and mistakes of our own
+
+
+def test_the_loader_gives_digits_and_reasons_in_batches(
+    images: torch.Tensor, tmp_path: Path
+) -> None:
+    files = [str(tmp_path / f"{number}.png") for number in range(5)]
+    for image, file in zip(images, files, strict=False):
+        draw_page(image).save(file)
+    Path(files[3]).write_bytes(b"hello")
+    loader = PictureLoader(files, batch_size=2)
+    batches = list(loader)
+    assert len(loader) == len(batches) == 3
+    digits = torch.cat([batch[0] for batch in batches])
+    assert digits.dtype == torch.uint8
+    assert digits.shape == (5, 28, 28)
+    assert [list(batch[1]) for batch in batches] == [files[:2], files[2:4], files[4:]]
+    assert [batch[2] for batch in batches] == [["", ""], ["", "is no picture"], [""]]
+    assert not digits[3].any()
+    for number in (0, 1, 2, 4):
+        assert torch.equal(digits[number], read_digit(files[number]))
+
+
+@pytest.mark.parametrize("mistake", [ValueError, RuntimeError, TypeError, OSError])
+@pytest.mark.parametrize(
+    ("step", "mode"),
+    [
+        ("handwriting.stretch_grey_levels", "F"),
+        ("handwriting.fill_transparency", "RGBA"),
+        ("handwriting.segment_digit", "L"),
+        ("ink.estimate_background", "L"),
+        ("ink.connected_components", "L"),
+        ("handwriting.is_grain", "L"),
+        ("handwriting.frame_digit", "L"),
+        ("handwriting.cut_out_digit", "L"),
+        ("handwriting.centre_digit", "L"),
+    ],
+)
+def test_a_mistake_of_our_own_is_not_taken_for_a_bad_picture(
+    step: str,
+    mode: str,
+    mistake: type[Exception],
+    images: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise mistake("a mistake")
+
+    page = draw_page(images[4]).convert(mode)
+    page.putpixel((0, 0), 0)  # a transparent pixel, in mode RGBA
+    page.save(tmp_path / "page.tiff")
+    loader = PictureLoader([str(tmp_path / "page.tiff")])
+    assert [errors for _, _, errors in loader] == [[""]]
+    monkeypatch.setattr(f"mlp_lightning.{step}", fail)
+    with pytest.raises(mistake, match=r"^a mistake$") as caught:
+        list(loader)
+    assert type(caught.value) is mistake
+
+
+def test_pixels_are_connected_at_corners_but_not_around_the_border() -> None:
+    mask = numpy.array(
+        [[1, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]], bool
+    )
+    components = [
+        sorted(zip(rows.tolist(), columns.tolist(), strict=True))
+        for rows, columns in connected_components(mask)
+    ]
+    assert sorted(components) == [
+        [(0, 0), (1, 0), (2, 1)],
+        [(0, 3)],
+        [(3, 3)],
+        [(4, 0)],
+    ]

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 from mlp_lightning import MLP
 from mlp_lightning.mlp import normalise
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": lambda x: numpy.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + numpy.exp(-x)),
     "tanh": numpy.tanh,

@@ -1,27 +1,24 @@
 import csv
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import SHORT, Outcome, refused
 from PIL import Image
-from torchvision.datasets.mnist import read_image_file
+from support import TWO_PROCESSES, RunCommand, get_error_line, read_mnist
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.handwriting import open_picture, read_digit
 
-CLI = Callable[..., Outcome]
 RUN = Path("lightning_logs/version_0")
 HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
 
 
 @pytest.fixture
-def run(cli: CLI) -> None:
-    assert cli("fit", *SHORT).code == 0
+def run(short_run: Path, data_dir: Path) -> None:
+    """A run, and three pictures of digits in a folder."""
+    images, _ = read_mnist(data_dir, "t10k")
     Path("digits").mkdir()
-    images = read_image_file("data/MNIST/raw/t10k-images-idx3-ubyte")
     for number in range(3):
         picture = Image.fromarray(255 - images[number].numpy()).resize((140, 140), 3)
         picture.save(f"digits/{number}.png")
@@ -35,7 +32,7 @@ def table(path: Path) -> list[list[str]]:
 
 
 @pytest.mark.usefixtures("run")
-def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
+def test_pictures_are_read_and_the_answers_written(cli: RunCommand) -> None:
     outcome = cli("predict", "--data.images=digits")
     assert outcome.code == 0, outcome.err
     rows = table(RUN / "predictions.csv")
@@ -48,8 +45,8 @@ def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
         )
         assert int(digit) == answer.argmax()
         first, second = answer.topk(2).indices.tolist()
-        line = next(line for line in outcome.out.splitlines() if file in line)
-        words = line[line.index(file) :].split()
+        (line,) = [line for line in outcome.out.splitlines() if file in line]
+        words = line.split()
         assert words == [file, str(first), f"{answer[first]:.2%}", *(
             str(second), f"{answer[second]:.2%}"
         )]  # fmt: skip
@@ -70,13 +67,39 @@ def test_pictures_are_read_and_the_answers_written(cli: CLI) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None:
+def test_each_printed_line_stands_alone(shell: RunCommand) -> None:
+    outcome = shell("predict", "--data.images=digits")
+    assert outcome.code == 0, outcome.err
+    using, *lines, wrote = outcome.out.splitlines()
+    assert using.startswith("Using ")
+    assert [line.split()[0] for line in lines] == [f"digits/{n}.png" for n in range(3)]
+    csv_path = RUN / "predictions.csv"
+    assert wrote == f"Wrote {csv_path} and {csv_path.with_suffix('.png')}"
+    outcome = shell("predict")
+    assert "Predicting" in outcome.out  # of the test set, there is a progress bar
+    assert outcome.out.splitlines()[-1] == wrote
+
+
+@pytest.mark.usefixtures("run")
+def test_of_two_processes_one_writes(shell: RunCommand) -> None:
+    Path("digits/empty.png").touch()
+    outcome = shell("predict", "--data.images=digits", *TWO_PROCESSES)
+    assert "1 file shows no digit" in outcome.err
+    rows = table(RUN / "predictions.csv")
+    files = [f"digits/{number}" for number in ("0.png", "1.png", "2.png", "empty.png")]
+    assert [row[0] for row in rows] == files
+    for file in [*files, "Wrote"]:
+        assert sum(line.startswith(file) for line in outcome.out.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: RunCommand) -> None:
     Path("digits/empty.png").touch()
     Path("digits/a line\nmore.jpg").write_text("hello")
     Path("digits/.hidden").touch()
     Image.new("L", (50, 50), 255).save("digits/white.png")
     outcome = cli("predict", "--data.images=digits", "--output=answers/here")
-    assert refused(outcome, 1) == "3 files show no digit, as said above"
+    assert get_error_line(outcome, 1) == "3 files show no digit: see the table"
     rows = {row[0]: row for row in table(Path("answers/here/predictions.csv"))}
     assert rows.pop("digits/empty.png") == ["digits/empty.png", *[""] * 11, "is empty"]
     assert rows.pop("digits/white.png")[-1] == "shows no ink"
@@ -97,7 +120,7 @@ def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: CLI) -> None
 
 @pytest.mark.usefixtures("run")
 def test_answers_are_not_taken_for_pictures(
-    cli: CLI, monkeypatch: pytest.MonkeyPatch
+    cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(Path.cwd()))
     monkeypatch.setenv("USERPROFILE", str(Path.cwd()))
@@ -109,7 +132,7 @@ def test_answers_are_not_taken_for_pictures(
 
 @pytest.mark.usefixtures("run")
 def test_a_picture_that_has_gone_is_left_out(
-    cli: CLI, monkeypatch: pytest.MonkeyPatch
+    cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(path: str) -> Image.Image:
         return open_picture(f"{path}.moved")
@@ -121,7 +144,7 @@ def test_a_picture_that_has_gone_is_left_out(
 
 
 @pytest.mark.usefixtures("run")
-def test_without_a_digit_no_older_answers_are_left(cli: CLI) -> None:
+def test_without_a_digit_no_older_answers_are_left(cli: RunCommand) -> None:
     assert cli("predict", "--data.images=digits").code == 0
     Path("empty.png").touch()
     outcome = cli("predict", "--data.images=empty.png")
@@ -132,7 +155,7 @@ def test_without_a_digit_no_older_answers_are_left(cli: CLI) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_no_data_is_needed_to_read_pictures(cli: CLI) -> None:
+def test_no_data_is_needed_to_read_pictures(cli: RunCommand) -> None:
     shutil.rmtree("data")
     assert cli("predict", "--data.images=digits/1.png").code == 0
     assert not Path("data").exists()
@@ -149,7 +172,7 @@ def test_no_data_is_needed_to_read_pictures(cli: CLI) -> None:
     ],
 )
 def test_pictures_can_be_named_in_many_ways(
-    given: str, files: list[str], cli: CLI
+    given: str, files: list[str], cli: RunCommand
 ) -> None:
     assert cli("predict", f"--data.images={given}").code == 0
     assert [row[0] for row in table(RUN / "predictions.csv")] == files
@@ -160,16 +183,16 @@ def test_pictures_can_be_named_in_many_ways(
     "given",
     ["nothing.png", "~nobody/a.png", "*.jpeg", "empty", "[digits/0.png, nothing.png]"],
 )
-def test_pictures_that_are_not_there_are_refused(given: str, cli: CLI) -> None:
+def test_pictures_that_are_not_there_are_refused(given: str, cli: RunCommand) -> None:
     Path("empty").mkdir()
-    line = refused(cli("predict", f"--data.images={given}"))
+    line = get_error_line(cli("predict", f"--data.images={given}"))
     name = given.strip("[]").split(", ")[-1]
     assert line == f"--data.images: no file, or folder with files, at {name}"
     assert not (RUN / "predictions.csv").exists()
 
 
 @pytest.mark.usefixtures("run")
-def test_without_pictures_the_test_set_is_predicted(cli: CLI) -> None:
+def test_without_pictures_the_test_set_is_predicted(cli: RunCommand) -> None:
     outcome = cli("predict")
     assert outcome.code == 0
     assert "test/0 " not in outcome.out  # ten thousand lines would help nobody

@@ -1,10 +1,11 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from mlp_lightning.runs import find, save_config
+from mlp_lightning.errors import SettingError
+from mlp_lightning.runs import find_checkpoint, find_run, make_run, write_config
 
 
 def make(root: Path, run: str, *checkpoints: str, config: bool = True) -> Path:
@@ -25,15 +26,15 @@ def test_the_newest_run_is_the_highest_number(tmp_path: Path) -> None:
         newest / "checkpoints" / "best.ckpt",
         newest / "checkpoints" / "last.ckpt",
     )
-    assert find(None, str(tmp_path), fit=False) == (newest, best)
-    assert find("best", str(tmp_path), fit=False) == (newest, best)
-    assert find("last", str(tmp_path), fit=False) == (newest, last)
-    assert find("last", str(tmp_path), fit=True) == (newest, last)
+    assert find_checkpoint(None, str(tmp_path)) == (newest, best)
+    assert find_checkpoint("best", str(tmp_path)) == (newest, best)
+    assert find_checkpoint("last", str(tmp_path)) == (newest, last)
+    assert find_run("last", str(tmp_path)) == (newest, last)
 
 
 def test_the_last_checkpoint_serves_where_there_is_no_best(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "last.ckpt")
-    assert find(None, str(tmp_path), fit=False) == (
+    assert find_checkpoint(None, str(tmp_path)) == (
         run,
         run / "checkpoints" / "last.ckpt",
     )
@@ -43,15 +44,12 @@ def test_only_to_fit_a_run_needs_no_checkpoint(tmp_path: Path) -> None:
     run = make(tmp_path, "version_0", "best.ckpt")
     empty = make(tmp_path, "version_1")
     make(tmp_path, "version_2", config=False)
-    assert find(None, str(tmp_path), fit=False) == (
+    assert find_checkpoint(None, str(tmp_path)) == (
         run,
         run / "checkpoints" / "best.ckpt",
     )
-    assert find("last", str(tmp_path), fit=True) == (empty, None)
-    assert find(str(run), str(tmp_path), fit=True) == (
-        run,
-        None,
-    )  # its best is not its last
+    assert find_run("last", str(tmp_path)) == (empty, None)
+    assert find_run(str(run), str(tmp_path)) == (run, None)  # its best is not its last
 
 
 def test_a_file_or_the_folder_of_a_run_can_be_given(
@@ -60,36 +58,34 @@ def test_a_file_or_the_folder_of_a_run_can_be_given(
     make(tmp_path, "version_1", "best.ckpt")
     run = make(tmp_path, "version_0", "best.ckpt", "last.ckpt")
     best, last = run / "checkpoints" / "best.ckpt", run / "checkpoints" / "last.ckpt"
-    for fit in (False, True):
-        assert find(str(best), str(tmp_path), fit) == (run, best)
-    assert find(str(run), str(tmp_path), fit=False) == (run, best)
-    assert find(str(run), str(tmp_path), fit=True) == (run, last)
+    for find in (find_run, find_checkpoint):
+        assert find(str(best), str(tmp_path)) == (run, best)
+    assert find_checkpoint(str(run), str(tmp_path)) == (run, best)
+    assert find_run(str(run), str(tmp_path)) == (run, last)
     monkeypatch.chdir(run / "checkpoints")
-    assert find("best.ckpt", "", fit=False) == (run, Path("best.ckpt"))
+    assert find_checkpoint("best.ckpt", "") == (run, Path("best.ckpt"))
     (run / "config.yaml").unlink()
-    assert find(str(last), "", fit=False) == (None, last)
+    assert find_checkpoint(str(last), "") == (None, last)
 
 
-@pytest.mark.parametrize("fit", [False, True])
+@pytest.mark.parametrize("find", [find_run, find_checkpoint])
 @pytest.mark.parametrize("given", ["last", "nothing", "file"])
 def test_none(
-    given: str, fit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: str, find: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path, "version_0", config=False)
     Path("folder").mkdir()
-    with pytest.raises(
-        MisconfigurationException, match=r"^--ckpt_path: no .*: run fit first$"
-    ):
-        find(given, "", fit)
+    with pytest.raises(SettingError, match=r"^--ckpt_path: no .*: run fit first$"):
+        find(given, "")
 
 
 def test_a_new_run_appears_with_its_config(tmp_path: Path) -> None:
     make(tmp_path, "version_7")
-    first = save_config("a: 1\n", None, str(tmp_path))
+    first = make_run("a: 1\n", str(tmp_path))
     assert first.name == "version_8"
     assert (first / "config.yaml").read_text() == "a: 1\n"
-    assert save_config("a: 2\n", first, "") == first
+    write_config("a: 2\n", first)
     assert os.listdir(first) == ["config.yaml"]
     assert (first / "config.yaml").read_text() == "a: 2\n"
     assert {path.name for path in first.parent.iterdir()} == {"version_7", "version_8"}
@@ -101,6 +97,6 @@ def test_a_number_taken_meanwhile_is_passed_over(
     for number in range(3):
         make(tmp_path, f"version_{number}")
     monkeypatch.setattr(
-        "mlp_lightning.runs._newest", lambda root: []
+        "mlp_lightning.runs.list_runs", lambda root: []
     )  # seen before the others
-    assert save_config("", None, str(tmp_path)).name == "version_3"
+    assert make_run("", str(tmp_path)).name == "version_3"
