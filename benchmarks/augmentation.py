@@ -1,20 +1,29 @@
-"""How long it takes to distort 60,000 images in batches of 256, here and by libraries.
+"""Measure how long it takes to distort 60,000 images, here and by other libraries.
 
-    python benchmarks/augmentation.py
+    python benchmarks/augmentation.py --write   # needs kornia; writes docs/speed.md
 
-The same kind of distortion by mlp_lightning, by torchvision.transforms.v2, which draws one for a
-whole batch and so is called image by image, and, where it is installed, by kornia. Rounds are
-interleaved; median seconds for 60,000 images, from the least to the most. torchvision distorts
-the first 2,000 of them.
+The same kind of distortion by mlp_lightning, by kornia, and by
+torchvision.transforms.v2, in batches of 256. torchvision draws one distortion for a
+whole batch and so is called image by image, on the first 2,000 images only. Rounds take
+turns; the figures are seconds for 60,000 images, the median and the range.
 """
 
 import argparse
-import platform
-import statistics
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import torch
+from report import (
+    DOCS,
+    describe_setup,
+    format_count,
+    format_table,
+    replace_figures,
+    summarise,
+)
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -22,58 +31,97 @@ from mlp_lightning import MNISTDataModule
 from mlp_lightning.augment import Augmentation
 
 AUGMENTATION = Augmentation(rotation=12, scale=0.15, shear=0.15, shift=1.5, elastic=45)
+# The same settings in the units of the other two libraries.
+SHEAR_DEGREES = [-8.53, 8.53]  # whose tangent is 0.15
+MOVE = 1.5 / 28  # of the image's side
+AFFINE: dict[str, Any] = {
+    "degrees": 12,
+    "translate": (MOVE, MOVE),
+    "scale": (0.85, 1.15),
+    "shear": SHEAR_DEGREES,
+}
+ALPHA = 45 / 14  # kornia counts in halves of the image
+BATCH_SIZE = 256
 
 
-def ours(images: Tensor, number: int) -> Tensor:
-    return AUGMENTATION(images, (42, 0, number), len(images))
+class Library(NamedTuple):
+    """How a library distorts a batch, and how many images it gets."""
+
+    distort: Callable[[Tensor, int], object]  # images and the number of their batch
+    size: int
+
+
+def build_ours(count: int) -> Library:
+    def distort(images: Tensor, number: int) -> Tensor:
+        return AUGMENTATION(images, (42, 0, number), len(images))
+
+    return Library(distort, count)
+
+
+def build_torchvision() -> Library:
+    affine = v2.RandomAffine(**AFFINE)
+    elastic = v2.ElasticTransform(alpha=45.0, sigma=6.0)
+    transform = v2.Compose([affine, elastic])
+
+    def distort(images: Tensor, number: int) -> list[Tensor]:
+        return [transform(image.unsqueeze(0)) for image in images]
+
+    return Library(distort, 2_000)
+
+
+def build_kornia(count: int) -> Library:
+    from kornia.augmentation import RandomAffine, RandomElasticTransform
+
+    affine = RandomAffine(**AFFINE, p=1.0)
+    elastic = RandomElasticTransform(
+        kernel_size=(37, 37), sigma=(6.0, 6.0), alpha=(ALPHA, ALPHA), p=1.0
+    )
+
+    def distort(images: Tensor, number: int) -> object:
+        return elastic(affine(images.unsqueeze(1) / 255))
+
+    return Library(distort, count)
+
+
+def measure_seconds(library: Library, digits: Tensor) -> float:
+    """Return the seconds that a library takes for all digits."""
+    batches = digits[: library.size].split(BATCH_SIZE)
+    start = time.perf_counter()
+    for number, images in enumerate(batches):
+        library.distort(images, number)
+    seconds = time.perf_counter() - start
+    return seconds * len(digits) / library.size
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--write", action="store_true", help="the figures into docs/speed.md"
+    )
     options = parser.parse_args()
+    if options.write and not find_spec("kornia"):
+        parser.error("--write needs kornia: pip install kornia")
     data = MNISTDataModule()
     data.prepare_data()
     data.setup("fit")
-    digits = data.batches.args[0]
+    digits = data.training_set.tensors[0]  # uint8 (60000, 28, 28)
     torch.manual_seed(0)
-    degrees = [-8.53, 8.53]  # whose tangent is 0.15
-    settings = {"degrees": 12, "translate": (1.5 / 28, 1.5 / 28), "scale": (0.85, 1.15)}
-    theirs = v2.Compose(
-        [v2.RandomAffine(**settings, shear=degrees), v2.ElasticTransform(45.0, 6.0)]
-    )
-    ways = {
-        "mlp_lightning": (ours, len(digits)),
-        "torchvision.transforms.v2": (
-            lambda images, _: [theirs(image.unsqueeze(0)) for image in images],
-            2_000,
-        ),
-    }
-    with suppress(ImportError):
-        from kornia.augmentation import RandomAffine, RandomElasticTransform
-
-        affine = RandomAffine(**settings, shear=degrees, p=1.0)
-        elastic = RandomElasticTransform(
-            (37, 37), (6.0, 6.0), (45 / 14, 45 / 14), p=1.0
-        )
-        ways["kornia"] = (
-            lambda images, _: elastic(affine(images.unsqueeze(1) / 255)),
-            len(digits),
-        )
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    libraries = {"mlp_lightning": build_ours(len(digits))}
+    if find_spec("kornia"):
+        libraries[f"kornia {version('kornia')}"] = build_kornia(len(digits))
+    libraries[f"torchvision {version('torchvision')}"] = build_torchvision()
+    seconds: dict[str, list[float]] = {name: [] for name in libraries}
     for _ in range(options.rounds):
-        for name, (distort, count) in ways.items():
-            start = time.perf_counter()
-            for number, images in enumerate(digits[:count].split(256)):
-                distort(images, number)
-            times[name].append((time.perf_counter() - start) * len(digits) / count)
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, ", end="")
-    print(f"{torch.get_num_threads()} CPU cores, {options.rounds} rounds")
-    for name, seconds in times.items():
-        spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-        print(
-            f"{name}: {statistics.median(seconds):.2f} s ({spread}) for 60,000 images"
-        )
+        for name, library in libraries.items():
+            seconds[name].append(measure_seconds(library, digits))
+    rows = [[name, summarise(samples)] for name, samples in seconds.items()]
+    table = format_table(["", "seconds for 60,000 images"], rows)
+    setup = f"{format_count(options.rounds, 'round')} on {describe_setup()}."
+    print(table, setup, sep="\n\n")
+    if options.write:
+        text = f"{table}\n\n{setup}"
+        replace_figures(DOCS / "speed.md", "augmentation.py:table", text)
 
 
 if __name__ == "__main__":

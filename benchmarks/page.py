@@ -1,58 +1,39 @@
-"""Try exported pages in a headless Chromium: do they answer as `predict` does, and how fast?
+"""Try exported pages in a browser: do they answer as `predict` does, and how fast?
 
-    python benchmarks/page.py lightning_logs/version_0 lightning_logs/version_1
+    python benchmarks/page.py lightning_logs/version_0 lightning_logs/version_1 --write
 
-Of each run's page, 100 digits of the test set are painted by pointer events, a dot for each pixel
-of ink, and 100 are dropped as pictures of the kinds of benchmarks/pictures.py, PNG but for those
-turned by EXIF. The same pictures are then read by Python. With --screenshots DIR, the page is shot
-on a desk and on a phone, light and dark.
+On the page of each run, 100 digits of the test set are painted by pointer events, a dot
+for each pixel of ink, and 100 are dropped as pictures of the kinds of
+benchmarks/pictures.py. The same pictures are then read by Python. `--write` puts the
+figures into docs/export.md. With `--screenshots DIR`, the page is shot on a desk and on
+a phone, light and dark.
 """
 
 import argparse
 import base64
-import io
-import json
-import shutil
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import NamedTuple
 
 import numpy
-import torch
-from pictures import KINDS, draw, save
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from browser import (
+    Comparison,
+    compare_page,
+    is_browser_installed,
+    open_browser,
+    read_complaints,
+)
+from numpy.typing import NDArray
+from pictures import write_page_pictures
+from report import DOCS, describe_setup, format_table, replace_figures
+from selenium.webdriver import Chrome
 from torchvision.datasets.mnist import read_image_file
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.cli import CLI
-from mlp_lightning.handwriting import read_digit
+from mlp_lightning.cli import MLPCLI
 
-PAINT = """
-clear();
-const {left, top, width, height} = paper.getBoundingClientRect();
-arguments[0].forEach(([row, column]) => {
-  const spot = {bubbles: true, isPrimary: true, clientX: left + (column + .5) * width / 28,
-    clientY: top + (row + .5) * height / 28};
-  paper.dispatchEvent(new PointerEvent("pointerdown", {...spot, buttons: 1}));
-  paper.dispatchEvent(new PointerEvent("pointerup", spot));
-});
-"""
-DROP = """
-const [name, data, finish] = arguments, dataTransfer = new DataTransfer();
-dataTransfer.items.add(new File([decode(data)], name));
-$("answer").textContent = "";
-document.dispatchEvent(new DragEvent("drop", {dataTransfer}));
-const look = () => $("answer").textContent ? finish() : setTimeout(look, 2);
-look();
-"""
-ANSWER = """
-return all && {digit: greatest(all[last + 1]), probabilities: [...all[last + 1]],
-  pixels: [...all[0]].map(x => Math.round((x * model.std + model.mean) * 255))};
-"""
+# Median of 40 runs after 20 to warm up, in milliseconds.
 TIMES = """
 const median = run => {
   const times = Array.from({length: 60}, () => {
@@ -66,202 +47,136 @@ $("samples").firstElementChild.click();
 const pixels = readDigit(take(paper));
 return [median(() => forward(pixels)), median(() => forward(readDigit(take(paper))))];
 """
+HEADER = [
+    "network",
+    "painted digits read alike",
+    "pixels within 2 levels",
+    "dropped pictures read alike",
+    "pixels within 2 levels",
+    "probabilities off by at most",
+    "network, ms",
+    "picture to answer, ms",
+    "KB",
+]
+SCREENS = {"desk": (1280, 1000), "phone": (390, 844)}  # width, height
 
 
-@contextmanager
-def browser(width: int = 1280, height: int = 1400) -> Iterator[Chrome]:
-    """Start Debian's chromium, or any other whose driver is there, without a window."""
-    options = ChromeOptions()
-    options.binary_location = next(filter(None, map(shutil.which, NAMES)))
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        for word in (
-            *(
-                "headless=new",
-                "no-sandbox",
-                "disable-gpu",
-                "no-first-run",
-                "hide-scrollbars",
-            ),
-            *(
-                "disable-background-networking",
-                "disable-component-update",
-                "disable-sync",
-            ),
-            *(f"window-size={width},{height}", f"user-data-dir={profile}"),
-        ):
-            options.add_argument(f"--{word}")
-        driver = Chrome(options, Service(shutil.which("chromedriver")))
-        try:
-            yield driver
-        finally:
-            driver.quit()
+class PageResult(NamedTuple):
+    """What was found on the page of a run."""
+
+    network: str
+    size: int  # bytes
+    comparisons: dict[str, list[Comparison]]
+    network_time: float  # median, ms
+    answer_time: float  # from picture to answer, median, ms
+    complaints: list[str]
 
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+def read_test_images() -> NDArray[numpy.uint8]:
+    """Return the test images, uint8 (10000, 28, 28)."""
+    data = MNISTDataModule()
+    data.prepare_data()
+    images: NDArray[numpy.uint8] = read_image_file(
+        str(data.raw_dir / "t10k-images-idx3-ubyte")
+    ).numpy()
+    return images
 
 
-def is_there() -> bool:
-    return bool(shutil.which("chromedriver") and any(map(shutil.which, NAMES)))
+def try_page(
+    run: Path, images: NDArray[numpy.uint8], options: argparse.Namespace
+) -> PageResult:
+    """Export the page of a run, and try it."""
+    model = MLPClassifier.load_from_checkpoint(run / "checkpoints/best.ckpt", "cpu")
+    with TemporaryDirectory() as folder, open_browser() as driver:
+        page = Path(folder, "page.html")
+        MLPCLI(["export", f"--ckpt_path={run}", f"--output={page}"])
+        driver.get(page.as_uri())
+        pictures = write_page_pictures(images, options.count, Path(folder))
+        comparisons = compare_page(driver, model, images, pictures)
+        network_time, answer_time = driver.execute_script(TIMES)
+        complaints = read_complaints(driver)
+        if options.screenshots:
+            shoot_page(driver, options.screenshots / run.name)
+        return PageResult(
+            describe_network(model),
+            page.stat().st_size,
+            comparisons,
+            network_time,
+            answer_time,
+            complaints,
+        )
 
 
-def paint(driver: Chrome, image: numpy.ndarray) -> tuple[Any, io.BytesIO]:
-    """Paint the ink of an image, uint8, (28, 28); return the page's answer, and its paper."""
-    driver.execute_script(PAINT, numpy.argwhere(image > 127).tolist())
-    picture = driver.execute_script("return paper.toDataURL()").partition(",")[2]
-    return driver.execute_script(ANSWER), io.BytesIO(base64.b64decode(picture))
+def describe_network(model: MLPClassifier) -> str:
+    """Name a network by its sizes and activation: "784-128-64-10, relu"."""
+    sizes = [784, *model.hparams["hidden_sizes"], 10]
+    return f"{'-'.join(map(str, sizes))}, {model.hparams['activation']}"
 
 
-def drop(driver: Chrome, path: Path) -> Any:
-    """Drop a picture on the page, and return the answer."""
-    data = base64.b64encode(path.read_bytes()).decode()
-    driver.execute_async_script(DROP, path.name, data)
-    return driver.execute_script(ANSWER)
-
-
-def complaints(driver: Chrome) -> list[str]:
-    """Return what the page wrote on its console, and what it asked for besides itself."""
-    said = [entry["message"] for entry in driver.get_log("browser")]
-    events = [
-        json.loads(entry["message"])["message"]
-        for entry in driver.get_log("performance")
+def format_result(result: PageResult) -> list[str]:
+    """Return the cells below HEADER."""
+    cells = [result.network]
+    away = []
+    for comparisons in result.comparisons.values():
+        same = [comparison.same for comparison in comparisons]
+        read = [c for c in comparisons if c.pixels_off is not None]
+        within = 1 - statistics.mean(c.pixels_off or 0.0 for c in read)
+        cells += [f"{sum(same)} of {len(same)}", f"{within:.2%}"]
+        away += [c.probability_off or 0.0 for c in read]
+    cells += [
+        f"{max(away):.1e}",
+        f"{result.network_time:.2f}",
+        f"{result.answer_time:.1f}",
+        f"{result.size / 1000:.0f}",
     ]
-    asked = [
-        event["params"]["request"]["url"]
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    ]
-    own = (
-        "file:",
-        "data:",
-        "blob:",
-        "chrome:",
-    )  # the last are the browser's, of its empty tab
-    return said + [url for url in asked if not url.startswith(own)]
+    return cells
 
 
-def write(images: numpy.ndarray, count: int, folder: Path) -> list[tuple[int, Path]]:
-    """Write pictures of digits, and return the number of each one's image, with its file."""
-    random, found = numpy.random.default_rng(0), []
-    for number in random.permutation(len(images))[:count]:
-        kind = KINDS[len(found) % len(KINDS)]
-        path, picture = folder / f"{number}.png", draw(images[number], kind, random)
-        if kind == "turned":
-            path = save(
-                picture, kind, path, random
-            )  # only a JPEG holds how to turn it back
-        else:
-            (picture.convert("L") if kind == "corner" else picture).save(
-                path
-            )  # or 6 MB
-        found.append((int(number), path))
-    return found
-
-
-def compare(
-    driver: Chrome,
-    model: MLPClassifier,
-    images: numpy.ndarray,
-    pictures: list[tuple[int, Path]],
-) -> dict[str, list[Any]]:
-    """Paint digits and drop pictures; return whether answers agree, and how far off they are.
-
-    That is, for each picture, which share of its pixels by more than 2 levels, and how much the
-    probabilities for the page's own pixels.
-    """
-    found: dict[str, list[Any]] = {
-        name: []
-        for name in ("painted", "dropped", "painted off", "dropped off", "away")
-    }
-    for number, path in pictures:
-        for way, (answer, picture) in (
-            ("painted", paint(driver, images[number])),
-            ("dropped", (drop(driver, path), path)),
-        ):
-            try:
-                digit = read_digit(picture)
-            except ValueError:
-                found[way].append(answer is None)
-                continue
-            found[way].append(bool(answer))
-            if not answer:
-                continue
-            seen = torch.tensor(answer["pixels"]).view(28, 28)
-            ours, same = model.probabilities(torch.stack([digit, seen.byte()]))
-            found[way][-1] = answer["digit"] == ours.argmax().item()
-            found[f"{way} off"].append(
-                ((seen - digit.int()).abs() > 2).float().mean().item()
+def shoot_page(driver: Chrome, path: Path) -> None:
+    """Save what the page looks like on a desk and on a phone, light and dark."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for name, (width, height) in SCREENS.items():
+        screen = {
+            "width": width,
+            "height": height,
+            "deviceScaleFactor": 1,
+            "mobile": name == "phone",
+        }
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        for theme in ("light", "dark"):
+            feature = {"name": "prefers-color-scheme", "value": theme}
+            media = {"features": [feature]}
+            driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+            shot = driver.execute_cdp_cmd(
+                "Page.captureScreenshot",
+                {"captureBeyondViewport": True, "format": "png"},
             )
-            found["away"].append(
-                (torch.tensor(answer["probabilities"]) - same).abs().max().item()
-            )
-    return found
+            picture = base64.b64decode(shot["data"])
+            Path(f"{path}-{name}-{theme}.png").write_bytes(picture)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument(
         "--count", type=int, default=100, help="digits each way (default: 100)"
     )
     parser.add_argument("--screenshots", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--write", action="store_true", help="the figures into docs/export.md"
+    )
     options = parser.parse_args()
-    data = MNISTDataModule()
-    data.prepare_data()
-    images = read_image_file(str(data.raw_dir / "t10k-images-idx3-ubyte")).numpy()
-    print(
-        "| run | KB | painted, same digit | pixels within 2 | dropped, same digit",
-        end="",
-    )
-    print(
-        " | pixels within 2 | probabilities off | forward, ms | picture to answer, ms",
-        end="",
-    )
-    print(" | complaints |\n|---|---|---|---|---|---|---|---|---|---|")
-    for run in map(Path, options.runs):
-        with TemporaryDirectory() as folder, browser() as driver:
-            page = Path(folder, "page.html")
-            CLI(["export", f"--ckpt_path={run}", f"--output={page}"])
-            driver.get(page.as_uri())
-            model = MLPClassifier.load_from_checkpoint(
-                run / "checkpoints/best.ckpt", "cpu"
-            )
-            pictures = write(images, options.count, Path(folder))
-            found = compare(driver, model, images, pictures)
-            times = driver.execute_script(TIMES)
-            print(f"| {run.name} | {page.stat().st_size / 1000:.0f}", end="")
-            for way in ("painted", "dropped"):
-                within = 1 - statistics.mean(found[f"{way} off"])
-                print(
-                    f" | {sum(found[way])} of {len(found[way])} | {within:.2%}", end=""
-                )
-            print(
-                f" | {max(found['away']):.1e} | {times[0]:.2f} | {times[1]:.1f}", end=""
-            )
-            print(f" | {len(complaints(driver))} |")
-            if options.screenshots:
-                shoot(driver, options.screenshots / run.name)
-
-
-def shoot(driver: Chrome, path: Path) -> None:
-    """Save what the page looks like on a desk and on a phone, light and dark."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for name, width, height in (("desk", 1280, 1000), ("phone", 390, 844)):
-        for theme in ("light", "dark"):
-            size = {"width": width, "height": height, "deviceScaleFactor": 1}
-            driver.execute_cdp_cmd(
-                "Emulation.setDeviceMetricsOverride",
-                {**size, "mobile": name == "phone"},
-            )
-            feature = {"name": "prefers-color-scheme", "value": theme}
-            driver.execute_cdp_cmd(
-                "Emulation.setEmulatedMedia", {"features": [feature]}
-            )
-            whole = {"captureBeyondViewport": True, "format": "png"}
-            picture = driver.execute_cdp_cmd("Page.captureScreenshot", whole)["data"]
-            Path(f"{path}-{name}-{theme}.png").write_bytes(base64.b64decode(picture))
+    if not is_browser_installed():
+        parser.error("needs Chromium or Chrome, and chromedriver")
+    images = read_test_images()
+    results = [try_page(run, images, options) for run in options.runs]
+    table = format_table(HEADER, [format_result(result) for result in results])
+    text = f"{table}\n\nMeasured on {describe_setup()}."
+    print(text)
+    for result in results:
+        print(*result.complaints, sep="\n", end="\n" if result.complaints else "")
+    if options.write:
+        replace_figures(DOCS / "export.md", "page.py:table", text)
 
 
 if __name__ == "__main__":

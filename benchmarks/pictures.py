@@ -1,194 +1,206 @@
-"""Measure how well pictures of handwritten digits are read, as against MNIST's own images.
+"""Pictures of digits, drawn from MNIST's images: what people might give to `predict`.
 
-    python benchmarks/pictures.py lightning_logs/version_0/checkpoints/best.ckpt
-
-Pictures of six kinds are drawn from digits of the test set: ink on paper and chalk on a board,
-photographed in uneven light and with grain; scans; transparent ink; small, in a corner of a page;
-photographs turned by EXIF. With scikit-learn, its 1,797 digits of 8 x 8 pixels are read as well:
-handwriting that has nothing to do with MNIST.
+Six kinds: ink on paper and chalk on a board, photographed in uneven light and with
+grain; scans; transparent ink; small, in a corner of a page; photographs that EXIF says
+to turn. Everything is a function of the random generator that is passed in.
 """
 
-import argparse
-import statistics
-import time
 from collections.abc import Iterator
-from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy
-import torch
 from numpy.random import Generator
-from PIL import Image
-from torchvision.datasets.mnist import read_image_file, read_label_file
-
-from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.handwriting import Pictures, read_digit
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 KINDS = ("paper", "board", "scan", "transparent", "corner", "turned")
+Array = NDArray[numpy.float64]
+Bytes = NDArray[numpy.uint8]
+EXIF_ORIENTATION = 0x0112
+# What EXIF calls an orientation, and the degrees that a picture has to be turned to get
+# it.
+TURNS = [(3, 180), (6, 90), (8, 270)]
+CORNER_PAGE = (1200, 1600)  # height, width in pixels
+DUST = 90  # its level of grey
 
 
-def strokes(digit: numpy.ndarray, length: float, sharpness: float) -> numpy.ndarray:
-    """Return the digit, enlarged until it is as long as so many pixels, as ink from 0 to 1."""
-    rows, columns = digit.any(axis=1).nonzero()[0], digit.any(axis=0).nonzero()[0]
-    digit = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    digit = numpy.pad(digit, 2)
-    scale = length / (max(digit.shape) - 4)
-    size = [round(side * scale) for side in reversed(digit.shape)]
-    large = (
-        numpy.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BICUBIC))
-        / 255
-    )
-    return numpy.clip((large - 0.5) * sharpness + 0.5, 0, 1)
-
-
-def light(shape: tuple[int, int], random: Generator, depth: float) -> numpy.ndarray:
-    """Return how bright a lamp makes each place: a slope and a spot, from 1 - depth to 1."""
-    y, x = numpy.mgrid[: shape[0], : shape[1]] / max(shape)
-    angle, (top, left) = random.uniform(0, 2 * numpy.pi), random.uniform(0, 1, 2)
-    slope = x * numpy.cos(angle) + y * numpy.sin(angle)
-    spot = numpy.exp(-((y - top) ** 2 + (x - left) ** 2) / random.uniform(0.2, 1.0))
-    both = slope * random.uniform(0, 1) + spot
-    return 1 - depth + depth * (both - both.min()) / (both.max() - both.min())
-
-
-def draw(digit: numpy.ndarray, kind: str, random: Generator) -> Image.Image:
-    """Draw a digit, uint8, (28, 28), as a picture of a kind."""
-    page = (random.integers(360, 720), random.integers(480, 960))  # height, width
-    height = random.uniform(0.2, 0.6) * min(page)
+def draw_picture(digit: Bytes, kind: str, random: Generator) -> Image.Image:
+    """Draw a digit, uint8 (28, 28), as a picture of one of the KINDS."""
+    page_height = int(random.integers(360, 720))
+    page_width = int(random.integers(480, 960))
+    height = random.uniform(0.2, 0.6) * min(page_height, page_width)
     if kind == "corner":
-        page, height = (1200, 1600), random.uniform(40, 90)
-    ink = numpy.zeros(page)
-    # as sharp as its maker's hand left it, or as blurred as a lens did
-    small = strokes(digit, height, random.uniform(1, 1 + height / 28))
-    free = [side - part for side, part in zip(page, small.shape, strict=True)]
-    place = [random.integers(0, room + 1) for room in free]
-    if kind == "corner":
-        margins = random.integers(5, 60, 2)
-        place = [margin if random.random() < 0.5 else room - margin
-                 for margin, room in zip(margins, free, strict=True)]  # fmt: skip
-    ink[place[0] :, place[1] :][: small.shape[0], : small.shape[1]] = small
+        page_height, page_width = CORNER_PAGE
+        height = random.uniform(40, 90)
+    # As sharp as its writer's hand left it, or as blurred as a lens did.
+    sharpness = random.uniform(1, 1 + height / 28)
+    strokes = enlarge_strokes(digit, height, sharpness)
+    page = numpy.zeros((page_height, page_width))
+    ink = place_strokes(strokes, page, kind, random)
     if kind == "transparent":
-        colour = (
-            random.integers(0, 100, 3)
-            if random.random() < 0.5
-            else random.integers(156, 256, 3)
-        )
-        layers = [numpy.full(page, channel) for channel in colour] + [ink * 255]
-        return Image.fromarray(numpy.dstack(layers).astype(numpy.uint8))
+        return draw_transparent(ink, random)
     if kind == "scan":
-        grey = 255 - ink * random.uniform(140, 250) - random.uniform(0, 10)
-        grey = grey + random.normal(0, 4, page)
-        dust = random.integers(0, 30)
-        grey[random.integers(0, page[0], dust), random.integers(0, page[1], dust)] = 90
-        return Image.fromarray(numpy.clip(grey, 0, 255).astype(numpy.uint8))
-    paper, pen = random.uniform(190, 250, 3), random.uniform(10, 110, 3)
+        return draw_scan(ink, random)
+    return draw_photograph(ink, kind, random)
+
+
+def enlarge_strokes(digit: Bytes, length: float, sharpness: float) -> Array:
+    """Cut a digit out and enlarge it to a length in pixels; ink from 0 to 1."""
+    picture = Image.fromarray(digit)
+    box = picture.getbbox()
+    assert box is not None  # no digit of MNIST is empty
+    picture = picture.crop(box)
+    scale = length / max(picture.size)
+    picture = ImageOps.expand(picture, 2)
+    width = round(picture.width * scale)
+    height = round(picture.height * scale)
+    large = picture.resize((width, height), Image.Resampling.BICUBIC)
+    ink = numpy.asarray(large) / 255
+    sharp = (ink - 0.5) * sharpness + 0.5
+    return numpy.clip(sharp, 0, 1)
+
+
+def place_strokes(strokes: Array, page: Array, kind: str, random: Generator) -> Array:
+    """Put strokes anywhere on an empty page; near one of its corners for "corner"."""
+    height, width = strokes.shape
+    last_top = page.shape[0] - height
+    last_left = page.shape[1] - width
+    top = random.integers(0, last_top + 1)
+    left = random.integers(0, last_left + 1)
+    if kind == "corner":
+        top, left = random.integers(5, 60, 2)
+        if random.random() >= 0.5:
+            top = last_top - top
+        if random.random() >= 0.5:
+            left = last_left - left
+    page[top : top + height, left : left + width] = strokes
+    return page
+
+
+def draw_transparent(ink: Array, random: Generator) -> Image.Image:
+    """Draw dark or light ink on a transparent ground."""
+    if random.random() < 0.5:
+        colour = random.integers(0, 100, 3)
+    else:
+        colour = random.integers(156, 256, 3)
+    layers = []
+    for channel in colour:
+        layers.append(numpy.full(ink.shape, channel))
+    layers.append(ink * 255)
+    return to_picture(numpy.dstack(layers))
+
+
+def draw_scan(ink: Array, random: Generator) -> Image.Image:
+    """Draw grey ink on white, with the noise of a sensor and some dust."""
+    height, width = ink.shape
+    darkness = random.uniform(140, 250)
+    white = 255 - random.uniform(0, 10)
+    grey = white - ink * darkness
+    grey += random.normal(0, 4, ink.shape)
+    count = random.integers(0, 30)
+    rows = random.integers(0, height, count)
+    columns = random.integers(0, width, count)
+    grey[rows, columns] = DUST
+    return to_picture(grey)
+
+
+def draw_photograph(ink: Array, kind: str, random: Generator) -> Image.Image:
+    """Draw a pen on paper, or chalk on a board, in uneven light and with grain."""
+    height, width = ink.shape
+    ground = random.uniform(190, 250, 3)
+    pen = random.uniform(10, 110, 3)
     if kind == "board":
-        paper, pen = random.uniform(20, 80, 3), random.uniform(190, 250, 3)
-    lit = light(page, random, random.uniform(0.2, 0.6))[..., None]
-    colours = (paper + ink[..., None] * (pen - paper)) * lit
-    colours += random.normal(0, random.uniform(2, 10), (*page, 1))
-    colours += random.normal(0, 3, (*page, 3))
-    return Image.fromarray(numpy.clip(colours, 0, 255).astype(numpy.uint8))
+        ground = random.uniform(20, 80, 3)
+        pen = random.uniform(190, 250, 3)
+    depth = random.uniform(0.2, 0.6)
+    light = draw_light(height, width, random, depth)
+    ink = ink[..., None]  # (height, width, 1)
+    light = light[..., None]
+    colours = ground + ink * (pen - ground)  # (height, width, 3)
+    colours *= light
+    strength = random.uniform(2, 10)
+    colours += random.normal(0, strength, ink.shape)
+    colours += random.normal(0, 3, colours.shape)
+    return to_picture(colours)
 
 
-def save(picture: Image.Image, kind: str, path: Path, random: Generator) -> Path:
-    """Save a picture as its kind would be, and return the path with its ending."""
-    path = path.with_suffix(".png" if kind in ("scan", "transparent") else ".jpg")
-    if kind != "turned":
-        picture.save(path, **({"quality": 85} if path.suffix == ".jpg" else {}))
+def draw_light(height: int, width: int, random: Generator, depth: float) -> Array:
+    """Return how bright a lamp makes each place: a slope and a spot, 1 - depth to 1."""
+    y, x = numpy.mgrid[:height, :width] / max(height, width)
+    angle = random.uniform(0, 2 * numpy.pi)
+    top, left = random.uniform(0, 1, 2)
+    slope = x * numpy.cos(angle)
+    slope += y * numpy.sin(angle)
+    distance = (y - top) ** 2
+    distance += (x - left) ** 2
+    size = random.uniform(0.2, 1.0)
+    spot = numpy.exp(-distance / size)
+    steepness = random.uniform(0, 1)
+    light = slope * steepness + spot
+    light -= light.min()
+    brightness: Array = light / light.max()
+    return 1 - depth + depth * brightness
+
+
+def to_picture(levels: Array) -> Image.Image:
+    """Round levels down to bytes: grey, RGB or RGBA by their last axis."""
+    clipped = numpy.clip(levels, 0, 255)
+    return Image.fromarray(clipped.astype(numpy.uint8))
+
+
+def save_picture(
+    picture: Image.Image, kind: str, path: Path, random: Generator
+) -> Path:
+    """Save a picture in the format of its kind; return the path with its suffix."""
+    if kind in ("scan", "transparent"):
+        path = path.with_suffix(".png")
+        picture.save(path)
         return path
-    tag, turn = [(3, 180), (6, 90), (8, 270)][random.integers(3)]
+    path = path.with_suffix(".jpg")
+    if kind != "turned":
+        picture.save(path, quality=85)
+        return path
+    orientation, degrees = TURNS[random.integers(3)]
     exif = Image.Exif()
-    exif[0x0112] = tag  # how to turn it back
-    picture.rotate(turn, expand=True).save(path, quality=85, exif=exif)
+    exif[EXIF_ORIENTATION] = orientation
+    picture = picture.rotate(degrees, expand=True)
+    picture.save(path, quality=85, exif=exif)
     return path
 
 
-def write(
-    images: numpy.ndarray, folder: Path, kind: str, count: int, seed: int
+def write_pictures(
+    images: Bytes, folder: Path, kind: str, count: int, seed: int
 ) -> Iterator[tuple[Path, int]]:
-    """Write pictures of a kind, of images of the test set; yield the file and which it is of."""
+    """Write pictures of a kind; yield each file with the index of its image."""
     random = numpy.random.default_rng((seed, KINDS.index(kind)))
-    for number in random.permutation(len(images))[:count]:
-        picture = draw(images[number], kind, random)
-        yield save(picture, kind, folder / f"{kind}-{number}", random), int(number)
+    indices = random.permutation(len(images))
+    for index in indices[:count]:
+        picture = draw_picture(images[index], kind, random)
+        path = folder / f"{kind}-{index}"
+        path = save_picture(picture, kind, path, random)
+        yield path, int(index)
 
 
-def accuracy(model: MLPClassifier, images: torch.Tensor, labels: torch.Tensor) -> float:
-    right = model.probabilities(images).argmax(dim=1) == labels
-    return 100 * right.double().mean().item()
+def write_page_pictures(
+    images: Bytes, count: int, folder: Path
+) -> list[tuple[int, Path]]:
+    """Write pictures of all kinds in turn, as a page can be given them without loss.
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
-    parser.add_argument(
-        "--count", type=int, default=500, help="of each kind (default: 500)"
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the pictures (default: 0)"
-    )
-    options = parser.parse_args()
-    models = [
-        MLPClassifier.load_from_checkpoint(path, "cpu") for path in options.checkpoints
-    ]
-    data = MNISTDataModule()
-    data.prepare_data()
-    images = read_image_file(str(data.raw_dir / "t10k-images-idx3-ubyte"))
-    labels = read_label_file(str(data.raw_dir / "t10k-labels-idx1-ubyte"))
-    print(
-        f"Accuracy in percent of {len(models)} checkpoints on {options.count} pictures a kind,"
-    )
-    print(
-        f"seed {options.seed}, and on the same digits as MNIST has them; torch {torch.__version__}"
-    )
-    print(
-        "| kind | pictures | MNIST's | points lost | seconds each |\n|---|---|---|---|---|"
-    )
-    lost = []
-    for kind in KINDS:
-        numbers, digits, seconds = [], [], []
-        with TemporaryDirectory() as folder:
-            for path, number in write(
-                images.numpy(), Path(folder), kind, options.count, options.seed
-            ):
-                numbers.append(number)
-                start = time.perf_counter()
-                (read, _, _), *_ = Pictures([str(path)])  # black, if no digit is found
-                seconds.append(time.perf_counter() - start)
-                digits.append(read)
-        read = [accuracy(model, torch.cat(digits), labels[numbers]) for model in models]
-        own = [accuracy(model, images[numbers], labels[numbers]) for model in models]
-        lost.append(statistics.mean(own) - statistics.mean(read))
-        spread = f"{statistics.mean(read):.2f} ({min(read):.1f} to {max(read):.1f})"
-        spent = f"{statistics.median(seconds):.3f}"
-        print(
-            f"| {kind} | {spread} | {statistics.mean(own):.2f} | {lost[-1]:.2f} | {spent} |"
-        )
-    print(f"lost, of all: {statistics.mean(lost):.2f} points, at most {max(lost):.2f}")
-    if find_spec("sklearn"):
-        eights(models)
-
-
-def eights(models: list[MLPClassifier]) -> None:
-    """Read scikit-learn's digits of 8 x 8 pixels, enlarged to 64 x 64."""
-    from sklearn.datasets import load_digits
-
-    found, digits = load_digits(), []
-    with TemporaryDirectory() as folder:
-        for eight in found.images:
-            picture = Image.fromarray((eight * 255 / 16).round().astype(numpy.uint8))
-            path = Path(folder, "digit.png")
-            picture.resize((64, 64), Image.Resampling.BICUBIC).save(path)
-            digits.append(read_digit(path))
-    read = [
-        accuracy(model, torch.stack(digits), torch.from_numpy(found.target))
-        for model in models
-    ]
-    print(f"scikit-learn's {len(digits)} digits: {statistics.mean(read):.2f}", end="")
-    print(f" ({min(read):.2f} to {max(read):.2f})")
-
-
-if __name__ == "__main__":
-    main()
+    They are PNG files, except those to turn, as only a JPEG says how. Returns the index
+    of each image with its file.
+    """
+    random = numpy.random.default_rng(0)
+    indices = random.permutation(len(images))
+    written: list[tuple[int, Path]] = []
+    for index, kind in zip(indices[:count], cycle(KINDS), strict=False):
+        picture = draw_picture(images[index], kind, random)
+        path = folder / f"{index}.png"
+        if kind == "turned":
+            path = save_picture(picture, kind, path, random)
+        elif kind == "corner":
+            picture.convert("L").save(path)  # in colour, it would take 6 MB
+        else:
+            picture.save(path)
+        written.append((int(index), path))
+    return written
