@@ -57,6 +57,7 @@ class StepCallback(Callback):
 
         Its rule counts optimizer steps, and not the one under way.
         """
+        # Lightning sets it where mypy does not look.
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         if interval == 0:
             return False

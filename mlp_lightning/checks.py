@@ -55,13 +55,21 @@ def load_weights(model: MLPClassifier, checkpoint: CheckpointContent) -> None:
 
 
 def try_optimizer(model: MLPClassifier, device: torch.device) -> None:
-    """Build the optimizer, and make a step with a copy of the model on its device.
+    """Build the optimizer, and make a step with a copy of the model.
+
+    Args:
+        model: The model, on the CPU.
+        device: Where it will be trained.
 
     Raises:
         SettingError: If torch refuses its settings, or gradients that are not sparse.
     """
-    trial = copy.deepcopy(model).to(device)
+    trial = copy.deepcopy(model)
     optimizer, _ = trial.build_optimizer(TRIAL_STEPS)
+    if device.type != "cpu":
+        # Some settings are for GPUs alone. To try them there would start CUDA in this
+        # process, and a process that has started CUDA cannot fork.
+        return
     for weights in trial.parameters():
         weights.grad = torch.zeros_like(weights)
     try:

@@ -203,7 +203,8 @@ class MNISTDataModule(LightningDataModule):
         if trainer is None:
             return 0, 0
         progress = trainer.fit_loop.epoch_loop.batch_progress
-        # To overfit some batches, they have to stay the same ones.
+        # To overfit some batches, they have to stay the same ones. (Lightning sets the
+        # attribute where mypy does not look.)
         overfits: float = trainer.overfit_batches  # type: ignore[attr-defined]
         epoch = 0 if overfits else trainer.current_epoch
         return epoch, progress.current.ready

@@ -231,8 +231,8 @@ def is_finished(before: Settings, now: Settings, checkpoint: CheckpointContent) 
         return False
     has_ended: bool = checkpoint["callbacks"]["Checkpoints"]["finished"]
     raised = [name for name in LIMITS if limit_of(now, name) > limit_of(before, name)]
-    has_other_time = has_ended and now["trainer.max_time"] != before["trainer.max_time"]
-    if has_other_time:
+    has_new_time = now["trainer.max_time"] != before["trainer.max_time"]
+    if has_ended and has_new_time:
         raised.append("trainer.max_time")
     obstacle = find_obstacle(checkpoint)
     if raised and obstacle and (raised[0] in LIMITS or obstacle is AVERAGED):

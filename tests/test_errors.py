@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 import mlp_lightning
 from mlp_lightning import MLPClassifier
 from mlp_lightning.__main__ import main
+from mlp_lightning.checks import try_optimizer
 from mlp_lightning.errors import SettingError, find_exit_code, restore_child_error
 from mlp_lightning.trainer import MLPTrainer
 
@@ -478,3 +479,12 @@ def test_a_run_goes_on_by_the_command_alone(short_run: Path, cli: RunCommand) ->
     Path("all.yaml").write_text("{subcommand: fit, fit: {ckpt_path: last}}")
     line = get_error_line(cli("--config=all.yaml"))
     assert line.startswith("--ckpt_path: to go on with a run, write `fit`")
+
+
+def test_what_is_for_gpus_alone_is_not_tried_on_the_cpu() -> None:
+    adam = functools.partial(torch.optim.Adam, capturable=True)
+    model = MLPClassifier([8], optimizer=adam)
+    try_optimizer(model, torch.device("cuda"))
+    with pytest.raises(SettingError, match=r"^optimizer: "):
+        try_optimizer(model, torch.device("cpu"))
+    assert next(model.parameters()).device.type == "cpu"
