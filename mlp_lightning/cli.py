@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import torch
 from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -27,6 +28,12 @@ from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.figures import Figures
+from mlp_lightning.hardware import (
+    announce_threads,
+    choose_threads,
+    use_threads,
+    warn_of_slow_precision,
+)
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.results import (
     print_result,
@@ -186,8 +193,11 @@ class MLPCLI(LightningCLI):
         """Try what can be tried before anything is written."""
         if self.start.path:
             load_weights(self.model, self.start.checkpoint)
+        device = self.trainer.strategy.root_device
         if self.command == "fit":
-            try_optimizer(self.model, self.trainer.strategy.root_device)
+            try_optimizer(self.model, device)
+        if self.command != "export" and device.type == "cpu":
+            warn_of_slow_precision(self.trainer.precision)
 
     # The subcommands: what this project does before and after Lightning's own
 
@@ -198,8 +208,11 @@ class MLPCLI(LightningCLI):
         is_new = self.run_folder is None
         self.open_run()
         path = self.start.path
+        threads = self.count_threads()
+        announce_threads(threads)
         try:
-            self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
+            with use_threads(threads):
+                self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
             is_refused = errors.find_exit_code(error) == errors.REFUSED
             # The steps of child processes, as of ddp_fork, are not counted here.
@@ -211,6 +224,13 @@ class MLPCLI(LightningCLI):
         if self.run_folder and self.keeps_checkpoints:
             score = self.run_checkpoint.best_score
             print_result(self.run_folder, score, self.logs_to_run)
+
+    def count_threads(self) -> int:
+        """Return the threads to train with; Lightning divides them if it launches."""
+        strategy = self.trainer.strategy
+        if strategy.root_device.type == "cpu" and strategy.launcher is None:
+            return choose_threads(self.model, self.datamodule.hparams["batch_size"])
+        return torch.get_num_threads()
 
     def open_run(self) -> None:
         """Make the folder of the run if it is new, and have all written there."""

@@ -27,6 +27,7 @@ from mlp_lightning import (
     drawing,
     export,
     handwriting,
+    hardware,
     ink,
     mlp,
     results,
@@ -89,6 +90,15 @@ class Bug(NamedTuple):
         )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def freeze_imports() -> Iterator[None]:
+    """Spare the garbage collector, after each test, what was there before them."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
 def close_files() -> Iterator[None]:
     """Let Python close, in the test itself, the files that a bug has left open."""
@@ -120,14 +130,16 @@ def read_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-ONE_STEP = [
+TWO_STEPS = [
     "--trainer.max_epochs=1",
-    "--trainer.limit_train_batches=1",
-    "--trainer.limit_val_batches=1",
+    "--trainer.limit_train_batches=2",  # 1 would be read as 1.0, which is all
+    "--trainer.limit_val_batches=2",
     "--trainer.log_every_n_steps=1",
 ]
 AUGMENTED = "--data.augmentation.rotation=15"
 SCHEDULED = "--model.lr_scheduler=StepLR --model.lr_scheduler.step_size=1"
+WIDE = "--model.hidden_sizes=[2048]"
+BFLOAT16 = "--trainer.precision=bf16-mixed"
 NEW_DATA = "--data.data_dir=new"
 RESUME = "fit --ckpt_path=last --trainer.max_epochs=6"
 PREDICT = "predict --data.images=3.png"
@@ -156,6 +168,12 @@ BUGS_IN_A_RUN = [
     Bug(RunCheckpoint, "on_train_batch_start", COMPUTE),
     Bug(RunCheckpoint, "on_validation_end", COUNT),
     Bug(RunCheckpoint, "save", CONVERT),
+    Bug(MLPCLI, "count_threads", CONVERT),
+    Bug(hardware, "choose_threads", COUNT),
+    Bug(hardware, "use_threads", CONVERT),
+    Bug(hardware, "announce_threads", COMPUTE),
+    Bug(hardware, "count_cores", CONVERT, WIDE),
+    Bug(hardware, "read_cpu_quota", UNPACK, WIDE),
     Bug(MLPCLI, "open_run", CONVERT, after="make_run("),
     Bug(MLPCLI, "fit", COUNT, before="trainer.fit("),
     Bug(MLPCLI, "fit", COMPUTE, after="trainer.fit("),
@@ -163,6 +181,7 @@ BUGS_IN_A_RUN = [
 # Met by `fit` before there is a folder.
 BUGS_BEFORE_A_RUN = [
     Bug(MLPClassifier, "__init__", COUNT),
+    Bug(MLPClassifier, "__setattr__", COUNT),
     Bug(MLPClassifier, "build_optimizer", CONVERT),
     Bug(MLPClassifier, "build_optimizer", COMPUTE, before="self.optimizer("),
     Bug(MLPClassifier, "build_optimizer", CONVERT, after="self.optimizer("),
@@ -172,6 +191,9 @@ BUGS_BEFORE_A_RUN = [
     Bug(checks, "try_optimizer", COUNT, after="optimizer.step("),
     Bug(checks, "check_settings", CONVERT),
     Bug(checks, "build_trainer_parts", COUNT),
+    Bug(hardware, "warn_of_slow_precision", CONVERT),
+    Bug(hardware, "measure_slowdown", COUNT),
+    Bug(hardware, "has_instructions", LOOK_UP, BFLOAT16),
     Bug(MLP, "__init__", CONVERT),
     Bug(mlp, "build_activation", COUNT, before="resolve_name("),
     Bug(mlp, "build_activation", CONVERT, after="resolve_name("),
@@ -196,6 +218,7 @@ BUGS_OF_OTHER_COMMANDS = [
     Bug(runs, "read_checkpoint", COUNT, "test", after="torch.load("),
     Bug(checks, "load_weights", COMPUTE, "test", before="load_state_dict("),
     Bug(checks, "load_weights", COMPUTE, "test", after="load_state_dict("),
+    Bug(hardware, "measure_slowdown", UNPACK, "test"),
     Bug(MLPClassifier, "test_step", UNPACK_BATCH, "test"),
     Bug(MLPCLI, "test", COMPUTE, "test", after="trainer.test("),
     Bug(results, "save_test_result", COUNT, "test"),
@@ -223,10 +246,12 @@ BUGS_OF_OTHER_COMMANDS = [
 def test_a_bug_in_a_run_leaves_its_folder(
     bug: Bug, short_run: Path, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # so that fit chooses
+        monkeypatch.delenv(variable, raising=False)
     held = read_files(short_run)
     bug.plant(monkeypatch)
     draws = "true" if bug.owner in (Figures, drawing) else "false"
-    meet(bug, cli, "fit", *ONE_STEP, f"--figures={draws}", *bug.words.split())
+    meet(bug, cli, "fit", *TWO_STEPS, f"--figures={draws}", *bug.words.split())
     assert read_files(short_run) == held
     assert sorted(os.listdir("lightning_logs")) == ["version_0", "version_1"]
     assert Path("lightning_logs/version_1/config.yaml").is_file()
@@ -238,7 +263,7 @@ def test_a_bug_before_a_run_leaves_the_others(
 ) -> None:
     held = read_files(short_run)
     bug.plant(monkeypatch)
-    meet(bug, cli, "fit", *ONE_STEP, *bug.words.split())
+    meet(bug, cli, "fit", *TWO_STEPS, *bug.words.split())
     assert read_files(short_run) == held
 
 
@@ -289,7 +314,7 @@ def test_the_shell_sees_the_traceback(
     held = read_files(short_run)
     place = [owner.__module__, owner.__name__, name, statement]
     done = subprocess.run(
-        [sys.executable, "-c", PLANT_AND_RUN, *place, "fit", *ONE_STEP],
+        [sys.executable, "-c", PLANT_AND_RUN, *place, "fit", *TWO_STEPS],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

@@ -67,7 +67,7 @@ def test_pictures_are_read_and_the_answers_written(cli: RunCommand) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_each_printed_line_stands_alone(shell: RunCommand) -> None:
+def test_each_printed_line_stands_alone(cli: RunCommand, shell: RunCommand) -> None:
     outcome = shell("predict", "--data.images=digits")
     assert outcome.code == 0, outcome.err
     using, *lines, wrote = outcome.out.splitlines()
@@ -75,7 +75,8 @@ def test_each_printed_line_stands_alone(shell: RunCommand) -> None:
     assert [line.split()[0] for line in lines] == [f"digits/{n}.png" for n in range(3)]
     csv_path = RUN / "predictions.csv"
     assert wrote == f"Wrote {csv_path} and {csv_path.with_suffix('.png')}"
-    outcome = shell("predict")
+    outcome = cli("predict")
+    assert outcome.code == 0, outcome.err
     assert "Predicting" in outcome.out  # of the test set, there is a progress bar
     assert outcome.out.splitlines()[-1] == wrote
 
