@@ -66,11 +66,10 @@ class TensorBatches:
         # A generator's body runs at the first `next`: by then Lightning, which calls
         # iter() early, knows the position.
         epoch, first_batch = self.position()
-        rows = self.order_rows(epoch)
+        batches = self.order_rows(epoch).split(self.batch_size)
         images, labels = self.dataset.tensors
         for number in range(first_batch, len(self)):
-            start = number * self.batch_size
-            batch = rows[start : start + self.batch_size]
+            batch = batches[number]
             share = self.share_of(len(batch))
             taken = batch[share]
             # index_select is several times as fast as images[taken].

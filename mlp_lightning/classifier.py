@@ -1,6 +1,7 @@
 """The MLP in training: loss, metrics, optimizer."""
 
 from collections.abc import Sequence
+from inspect import signature
 from math import inf
 from typing import Any
 
@@ -70,6 +71,17 @@ class MLPClassifier(LightningModule):
         # Of the last validation or test: (10, 10), a row for each true digit.
         self.confusion_matrix: Tensor | None = None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a string or None without torch's check for parameters.
+
+        Lightning notes in one which hook it is in, some forty times at each step.
+        """
+        is_plain = value is None or isinstance(value, str)
+        if is_plain and name in self.__dict__:
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, (batch, 10), for normalised images, (batch, 1, 28, 28)."""
         logits: Tensor = self.network(images.to(self.dtype))  # float64 with 64-true
@@ -103,6 +115,9 @@ class MLPClassifier(LightningModule):
         """
         images, labels = batch
         return cross_entropy(self(images), labels)
+
+    # Lightning inspects the signature at each step; a stored one is found at once.
+    training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Count the images into loss and confusion matrix; return their logits."""

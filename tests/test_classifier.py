@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
-from torchvision.transforms import Compose, Normalize, ToTensor
+from torchvision.transforms import Normalize, ToTensor
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
@@ -48,12 +48,12 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
     # The same batches, as row numbers; the images by way of torchvision and PIL.
     rows = torch.arange(60_000)
     seed = int(os.environ.get("PL_GLOBAL_SEED", "42"))
-    transform = Compose([ToTensor(), Normalize((0.1307,), (0.3081,))])
-    dataset = MNIST(data_dir, transform=transform)
+    dataset = MNIST(data_dir, transform=ToTensor())
+    normalize = Normalize((0.1307,), (0.3081,))
     optimizer = torch.optim.SGD(tutorial.parameters(), lr=0.01)
     numbers = TensorDataset(rows, rows)
     for batch, _ in TensorBatches(numbers, data.train_rows, 64, seed=seed):
-        images = torch.stack([dataset[row][0] for row in batch.tolist()])
+        images = normalize(torch.stack([dataset[row][0] for row in batch.tolist()]))
         labels = dataset.targets[batch]
         optimizer.zero_grad()
         logits = tutorial(images)
@@ -358,3 +358,60 @@ def test_a_subclass_may_leave_out_batches(data_dir: Path) -> None:
     trainer = lightning.Trainer(**settings, limit_train_batches=6, limit_val_batches=0)
     trainer.fit(LeavesOut([8]), MNISTDataModule(str(data_dir)))
     assert "train/loss" in trainer.callback_metrics
+
+
+class SetsAsTorchDoes(MLPClassifier):
+    """Sets each attribute in torch's way."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        nn.Module.__setattr__(self, name, value)
+
+
+VALUES: dict[str, Any] = {
+    "text": "training_step",
+    "None": None,
+    "number": 3,
+    "tensor": torch.zeros(2),
+    "buffer": nn.Buffer(torch.zeros(2)),
+    "parameter": nn.Parameter(torch.zeros(2)),
+    "module": nn.ReLU(),
+}
+
+
+PLACES = ("_parameters", "_buffers", "_modules")  # besides a model's own __dict__
+
+
+def set_thing(model: nn.Module, value: Any) -> tuple[object, ...]:
+    """Set an attribute, and return the error, and by id what the model then holds."""
+    error = ""
+    try:
+        model.thing = value
+    except (KeyError, TypeError) as raised:
+        error = repr(raised)
+    attributes = vars(model)
+    places = (attributes, *(attributes[name] for name in PLACES))
+    return error, *(id(place["thing"]) if "thing" in place else 0 for place in places)
+
+
+@pytest.mark.parametrize("first", VALUES)
+@pytest.mark.parametrize("kind", ["", "parameter", "buffer", "module"])
+def test_attributes_are_set_as_torch_sets_them(first: str, kind: str) -> None:
+    """Over each other, and over what is registered and still without a value."""
+    outcomes = []
+    for second in VALUES:
+        models = (MLPClassifier([]), SetsAsTorchDoes([]))
+        for model in models:
+            if kind:
+                getattr(model, f"register_{kind}")("thing", None)
+        for value in (VALUES[first], VALUES[second]):
+            ours, torchs = (set_thing(model, value) for model in models)
+            assert ours == torchs
+            outcomes.append(ours)
+    assert any(error for error, *_ in outcomes)
+
+
+def test_a_registered_name_takes_no_text() -> None:
+    model = MLPClassifier([])
+    with pytest.raises(TypeError, match="cannot assign 'str' as child module"):
+        model.network = "fit"  # type: ignore[assignment]
+    assert isinstance(model.network, nn.Module)
