@@ -20,6 +20,8 @@ from pathlib import Path
 
 import torch
 
+from mlp_lightning.hardware import count_cores
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
@@ -104,8 +106,9 @@ def describe_versions() -> str:
 
 
 def describe_processor() -> str:
-    """Name the processor, its instruction sets on Linux, and torch's threads."""
-    threads = format_count(torch.get_num_threads(), "thread")
+    """Name the processor, its instruction sets on Linux, its cores, torch's threads."""
+    cores = format_count(count_cores(), "core")
+    threads = f"{cores}, {format_count(torch.get_num_threads(), 'thread')} by default"
     information = Path("/proc/cpuinfo")
     if not information.exists():
         return f"{platform.processor() or platform.machine()}, {threads}"

@@ -20,6 +20,8 @@ from report import (
     replace_figures,
 )
 
+from mlp_lightning.hardware import count_cores
+
 RESULTS = DOCS / "results.md"
 TABLE = "accuracy.py:table"
 DEFAULTS = (
@@ -49,7 +51,7 @@ class Result(NamedTuple):
 def name_device() -> str:
     """Name what Lightning trains on if nobody tells it."""
     if not torch.accelerator.is_available():
-        return format_count(torch.get_num_threads(), "CPU core")
+        return format_count(count_cores(), "CPU core")
     accelerator = torch.accelerator.current_accelerator()
     assert accelerator is not None
     return (

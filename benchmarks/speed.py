@@ -1,7 +1,8 @@
 """Measure how fast `fit` is: against a script, a bare loop and Lightning's floor.
 
-    python benchmarks/speed.py --write   # about nine minutes; writes docs/speed.md
-    python benchmarks/speed.py --quick   # under two
+    python benchmarks/speed.py --write     # about 20 minutes; writes docs/speed.md
+    python benchmarks/speed.py --quick     # about five
+    python benchmarks/speed.py --threads   # where more threads begin to pay here
 
 Everything runs in processes of its own, which take turns: the network 784-128-64-10 on
 the same 55,000 images in batches of 64, with SGD, on the CPU. The first epoch of each
@@ -16,17 +17,27 @@ than those of the medians.
 
 import argparse
 import os
-import re
 import statistics
-import subprocess
 import sys
-import time
 from collections import defaultdict
-from itertools import pairwise
-from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
+import busy
+from commands import (
+    FIT,
+    HERE,
+    LOOPS,
+    NO_VARIABLES,
+    PYTHON,
+    TEST,
+    THREAD_VARIABLES,
+    find_logged_epochs,
+    find_printed_epochs,
+    run_command,
+    thread_variables,
+    unpack_mnist,
+)
+from crossover import describe_crossover
 from report import (
     DOCS,
     describe_setup,
@@ -36,40 +47,40 @@ from report import (
     summarise,
 )
 
-PYTHON = [sys.executable, "-W", "ignore"]
-HERE = Path(__file__).resolve().parent
-PROGRAM = [*PYTHON, "-m", "mlp_lightning"]
-FIT = [*PROGRAM, "fit", "--trainer.accelerator=cpu"]
-TEST = [*PROGRAM, "test", "--trainer.accelerator=cpu"]
-LOOPS = [*PYTHON, str(HERE / "loops.py")]
+from mlp_lightning import MLP
+from mlp_lightning.hardware import choose_threads
+
 TUTORIAL = [*PYTHON, str(HERE / "tutorial.py")]
 IMPORTS = [*PYTHON, "-c", "import lightning.pytorch.cli, torchvision"]
+# Those that `fit` chooses; the loops have the same.
+THREADS = choose_threads(MLP(), 64)
+SAME_THREADS = thread_variables(THREADS)
+WITH_THREADS = f"with {format_count(THREADS, 'thread')}"
 NAMES = {
     "tutorial": "the tutorial's script: `DataLoader`, the five lines, a test",
-    "bare": "a bare loop over normalised images in memory",
-    "floor": "Lightning's floor: `Trainer(barebones=True)` with this model and data",
-    "fit": "`fit`, with progress bar, curves, pictures, validation and checkpoints",
+    "tutorial, same threads": f"the same {WITH_THREADS}",
+    "bare": f"a bare loop over normalised images in memory, {WITH_THREADS}",
+    "floor": f"the least that Lightning's Trainer needs, {WITH_THREADS}",
+    "fit": f"`fit`, which takes {format_count(THREADS, 'thread')} by itself",
     "fit, test": "`fit`, then `test`",
+    "test": "`test`",
+    "imports": "the imports of Lightning and torchvision alone",
 }
-EPOCH_RATIOS = (("tutorial", "fit"), ("fit", "floor"), ("fit", "bare"))
+EPOCH_RATIOS = (
+    ("tutorial", "fit"),
+    ("tutorial, same threads", "fit"),
+    ("fit", "floor"),
+    ("fit", "bare"),
+)
 PROCESS_RATIOS = (("tutorial", "fit"), ("tutorial", "fit, test"))
 SHORT_NAMES = {
     "tutorial": "the tutorial's script",
+    "tutorial, same threads": f"the tutorial's script {WITH_THREADS}",
     "bare": "the bare loop",
     "floor": "Lightning's floor",
     "fit": "`fit`",
     "fit, test": "`fit`, then `test`",
 }
-# ru_maxrss counts bytes on macOS and kilobytes on Linux.
-MAXRSS_PER_MB = 2**20 if sys.platform == "darwin" else 2**10
-
-
-class Finished(NamedTuple):
-    """What a command took."""
-
-    seconds: float
-    peak_memory: float  # MB
-    output: str
 
 
 class Samples:
@@ -81,57 +92,29 @@ class Samples:
         self.peak_memory = 0.0  # of fit, MB
 
 
-def run_command(words: list[str], folder: str) -> Finished:
-    """Run a command in a folder, or leave the program if it fails."""
-    path = Path(folder, "output")
-    with path.open("wb") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-    text = path.read_text(errors="replace")
-    if status:
-        sys.exit(f"{' '.join(words)} failed:\n{text}")
-    return Finished(seconds, usage.ru_maxrss / MAXRSS_PER_MB, text)
+def add_round(samples: Samples, turns: int, folder: str) -> None:
+    """Run the script with each number of threads, and the others in several turns."""
+    ways = {"tutorial": NO_VARIABLES, "tutorial, same threads": SAME_THREADS}
+    for name, variables in ways.items():
+        tutorial = run_command(TUTORIAL, folder, variables)
+        samples.epochs[name] += find_printed_epochs(tutorial.output)
+        samples.processes[name].append(tutorial.seconds)
+    for _ in range(turns):
+        add_turn(samples, folder)
 
 
-def find_printed_epochs(text: str) -> list[float]:
-    """Return the seconds of the epochs but the first, as the loops print them."""
-    printed = re.findall(r"epoch \d+: ([\d.]+) s", text)
-    return [float(seconds) for seconds in printed[1:]]
-
-
-def find_logged_epochs(folder: str) -> list[float]:
-    """Return the seconds from one val/acc to the next, by the newest run's events."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    runs = Path(folder, "lightning_logs").glob("version_*")
-    newest = max(runs, key=lambda run: run.stat().st_ctime)
-    events = EventAccumulator(str(newest)).Reload().Scalars("val/acc")
-    return [after.wall_time - before.wall_time for before, after in pairwise(events)]
-
-
-def collect_samples(rounds: int, turns: int, folder: str) -> Samples:
-    """Run everything in turns."""
-    samples = Samples()
-    for _ in range(rounds):
-        tutorial = run_command(TUTORIAL, folder)
-        samples.epochs["tutorial"] += find_printed_epochs(tutorial.output)
-        samples.processes["tutorial"].append(tutorial.seconds)
-        for _ in range(turns):
-            take_turn(samples, folder)
-    return samples
-
-
-def take_turn(samples: Samples, folder: str) -> None:
+def add_turn(samples: Samples, folder: str) -> None:
     """Run both loops, `fit` and `test` once."""
     for name in ("bare", "floor"):
-        loop = run_command([*LOOPS, name], folder)
+        loop = run_command([*LOOPS, name], folder, SAME_THREADS)
         samples.epochs[name] += find_printed_epochs(loop.output)
     fit = run_command(FIT, folder)
     test = run_command(TEST, folder)
+    imports = run_command(IMPORTS, folder)
     samples.epochs["fit"] += find_logged_epochs(folder)
     samples.processes["fit"].append(fit.seconds)
+    samples.processes["test"].append(test.seconds)
+    samples.processes["imports"].append(imports.seconds)
     samples.processes["fit, test"].append(fit.seconds + test.seconds)
     samples.peak_memory = max(samples.peak_memory, fit.peak_memory)
 
@@ -180,41 +163,40 @@ def describe_run(samples: Samples, rounds: int, turns: int, folder: str) -> str:
     return f"{memory}\nMeasured in {runs} with seed 42 on {describe_setup()}."
 
 
-def tabulate_growth(all_copies: list[int], sizes: list[int], folder: str) -> str:
-    """Return how time, of the best epoch, and memory grow with images and units."""
-    by_images = []
+def tabulate_growth(all_copies: list[int], folder: str) -> str:
+    """Return how the time of the best epoch, and memory, grow with the images."""
+    rows: list[list[str]] = []
+    first = 0.0
     for copies in all_copies:
-        words = [*LOOPS, "floor", "--epochs", "3", "--copies", str(copies)]
-        done = run_command(words, folder)
+        words = [*LOOPS, "ours", "--epochs", "3", "--copies", str(copies)]
+        done = run_command(words, folder, SAME_THREADS)
         seconds = min(find_printed_epochs(done.output))
-        title = f"{copies} x 55,000 images, at the floor"
-        by_images.append((title, copies, seconds, done.peak_memory))
-    by_units = []
+        first = first or seconds
+        title = f"{copies} x 55,000 images, without the command line's extras"
+        times = f"{seconds / first:.1f}x"
+        rows.append([title, f"{seconds:.2f}", times, f"{done.peak_memory:.0f}"])
+    header = ["", "seconds an epoch", "times the first", "peak memory, MB"]
+    return format_table(header, rows)
+
+
+def tabulate_widths(sizes: list[int], folder: str) -> str:
+    """Return the best epoch of wider networks, and with torch's default threads."""
+    all_threads = thread_variables(busy.ALL)
+    rows = []
     for size in sizes:
         hidden = f"[{size}, {size // 2}]"
-        words = ["--model.hidden_sizes", hidden, "--trainer.max_epochs", "3"]
-        done = run_command([*FIT, *words], folder)
-        weights = 784 * size + size * size // 2 + size // 2 * 10
-        seconds = min(find_logged_epochs(folder))
+        words = [*FIT, "--model.hidden_sizes", hidden, "--trainer.max_epochs=3"]
+        seconds = []
+        for variables in (NO_VARIABLES, all_threads) * 2:
+            run_command(words, folder, variables)
+            seconds.append(min(find_logged_epochs(folder)))
+        ours = min(seconds[0], seconds[2])
+        default = min(seconds[1], seconds[3])
         title = f"`fit` with hidden_sizes {hidden}"
-        by_units.append((title, weights, seconds, done.peak_memory))
-    header = ["", "work", "seconds an epoch", "times the first", "peak memory, MB"]
-    return format_table(header, [*compare_growth(by_images), *compare_growth(by_units)])
-
-
-def compare_growth(rows: list[tuple[str, int, float, float]]) -> list[list[str]]:
-    """Return rows that say how much more than the first each one does, and takes."""
-    _, first_work, first_seconds, _ = rows[0]
-    return [
-        [
-            title,
-            f"{work / first_work:.1f}x",
-            f"{seconds:.2f}",
-            f"{seconds / first_seconds:.1f}x",
-            f"{memory:.0f}",
-        ]
-        for title, work, seconds, memory in rows
-    ]
+        rows.append([title, f"{ours:.2f}", f"{default:.2f}", divide(ours, default)])
+    return format_table(
+        ["", "seconds an epoch", f"with {busy.ALL} threads", "ratio"], rows
+    )
 
 
 def parse_options() -> argparse.Namespace:
@@ -226,30 +208,49 @@ def parse_options() -> argparse.Namespace:
         "--quick", action="store_true", help="one round of one turn, less growth"
     )
     parser.add_argument(
+        "--threads", action="store_true", help="only: where more threads begin to pay"
+    )
+    parser.add_argument(
         "--rounds", type=int, default=3, help="without --quick (default: 3)"
     )
     return parser.parse_args()
 
 
+def publish(figures: dict[str, str], write: bool) -> None:
+    """Print figures, and put them into docs/speed.md if asked."""
+    for name, text in figures.items():
+        print(text, end="\n\n", flush=True)
+        if write:
+            replace_figures(DOCS / "speed.md", name, text)
+
+
 def main() -> None:
     options = parse_options()
+    given = [name for name in THREAD_VARIABLES if name in os.environ]
+    if given:
+        sys.exit(f"unset {' and '.join(given)}: what is compared depends on it")
     rounds, turns = (1, 1) if options.quick else (options.rounds, 3)
+    if options.threads:
+        publish({"speed.py:threads": describe_crossover(4 * rounds)}, options.write)
+        return
     with TemporaryDirectory() as folder:
-        unpack = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=1"]
-        run_command([*FIT, *unpack], folder)
-        samples = collect_samples(rounds, turns, folder)
+        unpack_mnist(folder)
+        samples = Samples()
+        busy_samples = busy.new_samples()
+        for _ in range(rounds):
+            add_round(samples, turns, folder)
+            busy.add_busy_round(busy_samples, folder)
+        busy.add_once(busy_samples, folder)
         figures = {
             "speed.py:seconds": tabulate_seconds(samples),
             "speed.py:ratios": tabulate_ratios(samples),
+            "speed.py:busy": busy.tabulate_busy(busy_samples),
             "speed.py:setup": describe_run(samples, rounds, turns, folder),
         }
-        for name, text in figures.items():
-            print(text, end="\n\n")
-            if options.write:
-                replace_figures(DOCS / "speed.md", name, text)
+        publish(figures, options.write)
         all_copies = [1, 2] if options.quick else [1, 2, 4, 8]
-        sizes = [128, 512] if options.quick else [128, 256, 512, 1024, 2048]
-        print(tabulate_growth(all_copies, sizes, folder))
+        print(tabulate_growth(all_copies, folder), end="\n\n", flush=True)
+        print(tabulate_widths([512] if options.quick else [512, 2048], folder))
 
 
 if __name__ == "__main__":
