@@ -22,7 +22,7 @@ from mlp_lightning.hardware import count_cores
 BUSY_LOOP = [sys.executable, "-c", "while True: pass"]
 ALONE = "alone"
 BESIDE_CORE = "beside a busy core"
-BESIDE_FIT = "beside another, each"
+BESIDE_FIT = "two at once, each"
 SITUATIONS = (ALONE, BESIDE_CORE, BESIDE_FIT)
 WIDE = ("--model.hidden_sizes=[512,256]",)
 # Two epochs, since two at once may take ten times as long.

@@ -113,8 +113,8 @@ def describe_crossover(rounds: int) -> str:
         "network",
         "million multiply-adds",
         "ms a step, 1 thread",
-        f"{ALL} threads: times as fast",
-        BESIDE_CORE,
+        f"speed-up by {ALL} threads",
+        "beside a busy core (below 1: slower)",
     ]
     table = format_table(header, rows)
     found = f"from {crossover / 1e6:,.0f} million on" if crossover else "nowhere"

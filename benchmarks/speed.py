@@ -60,7 +60,7 @@ NAMES = {
     "tutorial": "the tutorial's script: `DataLoader`, the five lines, a test",
     "tutorial, same threads": f"the same {WITH_THREADS}",
     "bare": f"a bare loop over normalised images in memory, {WITH_THREADS}",
-    "floor": f"the least that Lightning's Trainer needs, {WITH_THREADS}",
+    "floor": f"Lightning's floor: the shortest model and loader, {WITH_THREADS}",
     "fit": f"`fit`, which takes {format_count(THREADS, 'thread')} by itself",
     "fit, test": "`fit`, then `test`",
     "test": "`test`",

@@ -113,11 +113,12 @@ def announce_threads(count: int) -> None:
     default = torch.get_num_threads()
     if count == default:
         return
-    is_small = count < min(default, count_cores())
-    reason = "the network is small" if is_small else "this process has no more cores"
+    reason = "this process may use no more cores"
+    if count < min(default, count_cores()):
+        reason = "for so small a step, more gain little and suffer on a busy machine"
     print_rank_zero(
-        f"Training with {count} of {default} threads: {reason} "
-        "(set OMP_NUM_THREADS to choose the number yourself)"
+        f"Training with {count} instead of {default} threads: {reason} "
+        "(OMP_NUM_THREADS overrides this)"
     )
 
 
