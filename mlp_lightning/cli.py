@@ -226,7 +226,7 @@ class MLPCLI(LightningCLI):
             print_result(self.run_folder, score, self.logs_to_run)
 
     def count_threads(self) -> int:
-        """Return the threads to train with; Lightning divides them if it launches."""
+        """Return how many threads train; Lightning's number if it starts processes."""
         strategy = self.trainer.strategy
         if strategy.root_device.type == "cpu" and strategy.launcher is None:
             return choose_threads(self.model, self.datamodule.hparams["batch_size"])

@@ -126,6 +126,9 @@ def announce_threads(count: int) -> None:
 def use_threads(count: int) -> Iterator[None]:
     """Have torch use so many threads, and afterwards as many as before."""
     before = torch.get_num_threads()
+    if count == before:  # to set it again would change MKL's own choice of threads
+        yield
+        return
     torch.set_num_threads(count)
     try:
         yield

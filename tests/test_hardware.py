@@ -275,6 +275,20 @@ def test_another_number_of_threads_than_torchs_is_announced(
     assert capsys.readouterr() == (f"{line}\n", "")
 
 
+@pytest.mark.usefixtures("two_threads")
+def test_the_number_that_torch_has_is_not_set_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", counts.append)
+    with hardware.use_threads(2):
+        assert counts == []
+    assert counts == []
+    with hardware.use_threads(1):
+        assert counts == [1]
+    assert counts == [1, 2]
+
+
 @pytest.mark.usefixtures("no_groups")
 def test_a_quota_that_cannot_be_read_stops_nothing() -> None:
     (GROUPS / "cpu.max").mkdir(parents=True)  # reading it raises an OSError
