@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def ordered_event_files() -> None:
     """
     counter = event_file_writer.AtomicCounter(1_000_000)
     setattr(event_file_writer, "_global_uid", counter)  # noqa: B010
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """Fail the test that changes torch's threads, and not one that comes after it.
+
+    With another number of threads, the same training ends in other bits.
+    """
+    before = torch.get_num_threads()
+    yield
+    assert torch.get_num_threads() == before
 
 
 @pytest.fixture(autouse=True)

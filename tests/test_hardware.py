@@ -280,13 +280,15 @@ def test_the_number_that_torch_has_is_not_set_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     counts: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", counts.append)
-    with hardware.use_threads(2):
+    with monkeypatch.context() as patch:  # ends before two_threads sets the number back
+        patch.setattr(torch, "set_num_threads", counts.append)
+        with hardware.use_threads(2):
+            assert counts == []
         assert counts == []
-    assert counts == []
-    with hardware.use_threads(1):
-        assert counts == [1]
-    assert counts == [1, 2]
+        with hardware.use_threads(1):
+            assert counts == [1]
+        assert counts == [1, 2]
+    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.usefixtures("no_groups")
