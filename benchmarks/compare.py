@@ -108,6 +108,9 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="folder of the other checkout")
     parser.add_argument("--rounds", type=int, default=5, help="of timing (default: 5)")
     options = parser.parse_args()
+    # Without one, python would find this code, and compare it with itself.
+    if not (options.other / "mlp_lightning").is_dir():
+        parser.error(f"{options.other} is no checkout: it has no mlp_lightning")
     checkouts = [options.other.resolve(), HERE]
     with TemporaryDirectory() as folder:
         equal = compare_weights(checkouts, Path(folder))
