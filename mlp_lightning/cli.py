@@ -20,8 +20,8 @@ from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.checks import (
     build_trainer_parts,
     check_settings,
+    check_training,
     load_weights,
-    try_optimizer,
 )
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
@@ -195,7 +195,7 @@ class MLPCLI(LightningCLI):
             load_weights(self.model, self.start.checkpoint)
         device = self.trainer.strategy.root_device
         if self.command == "fit":
-            try_optimizer(self.model, device)
+            check_training(self.model, self.datamodule, self.trainer)
         if self.command != "export" and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 

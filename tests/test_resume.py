@@ -218,7 +218,7 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: RunCommand, kill: Any) -> N
             cli("fit", "--ckpt_path=last", f"--trainer.max_epochs={limit}")
         )
         assert line.startswith(
-            "--trainer.max_epochs: a run whose learning rate makes one cycle cannot"
+            "--trainer.max_epochs: a run whose learning rate is planned to its end cannot"
         )
     assert Path("lightning_logs/version_0/config.yaml").read_text() == held
     assert cli("fit", "--ckpt_path=last").code == 0
