@@ -33,10 +33,7 @@ def build_schedule(
     """
     is_endless = total_steps == inf
     length = TRIAL_STEPS if is_endless else total_steps
-    try:
-        scheduler, spans_training = build_scheduler(build, optimizer, length)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise SettingError(f"lr_scheduler: {error}") from error
+    scheduler, spans_training = build_scheduler(build, optimizer, length)
     if spans_training and is_endless:
         text = "has to know how long the training is"
         raise SettingError(f"lr_scheduler: {text}: set --trainer.max_epochs")
@@ -62,14 +59,22 @@ def build_scheduler(
     if settings.get("T_max") is not None:
         lengths.remove("T_max")
     for name in lengths:
-        try:
-            scheduler = build(optimizer, **{name: total_steps})
-        except TypeError:
-            continue  # it has no such argument
-        # A checkpoint then says that the run cannot be prolonged.
-        vars(scheduler).setdefault("total_steps", total_steps)
-        return scheduler, True
-    return build(optimizer), False
+        scheduler = try_to_build(build, optimizer, {name: total_steps})
+        if scheduler is not None:
+            # A checkpoint then says that the run cannot be prolonged.
+            vars(scheduler).setdefault("total_steps", total_steps)
+            return scheduler, True
+    return try_to_build(build, optimizer, {}), False
+
+
+def try_to_build(build: Any, optimizer: Optimizer, length: dict[str, float]) -> Any:
+    """Return the scheduler of an optimizer, None if it takes no such length."""
+    try:
+        return build(optimizer, **length)
+    except (RuntimeError, TypeError, ValueError) as error:
+        if length and isinstance(error, TypeError):
+            return None
+        raise SettingError(f"lr_scheduler: {error}") from error
 
 
 def check_rate(optimizer: Optimizer, culprit: str) -> None:
