@@ -142,7 +142,7 @@ class RunCheckpoint(Checkpoint):
             set_all(current, current["processed"] - pending)
         epochs = loops["epoch_progress"]
         epochs_done = epochs["current"]["started"]
-        if not epoch_is_over:
+        if not epoch_is_over and epochs_done > 0:  # 0: no training has begun
             epochs_done -= 1
         set_all(epochs["total"], epochs_done)
         set_all(epochs["current"], epochs_done)

@@ -79,8 +79,11 @@ def try_optimizer(model: MLPClassifier, device: torch.device) -> None:
         raise SettingError(f"optimizer: {error}") from error
 
 
-def build_trainer_parts(options: Namespace) -> TrainerParts:
+def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     """Build the user's callbacks, loggers and so on; the other options stay.
+
+    Args:
+        options: Of the Trainer, all or some.
 
     Raises:
         SettingError: If one of them refuses its settings, or lacks a package.
@@ -94,7 +97,7 @@ def build_trainer_parts(options: Namespace) -> TrainerParts:
         raise SettingError(f"--trainer: {error}") from error
     parts: TrainerParts = vars(built["trainer"])
     for name in ("callbacks", "plugins"):
-        parts[name] = list_parts(parts[name])
+        parts[name] = list_parts(parts.get(name))
     wrap_atomic_writing(parts["plugins"])
     return parts
 

@@ -66,7 +66,7 @@ def test_fit_then_test(cli: RunCommand) -> None:
     assert report.keys() == {"test/acc", "test/loss", "checkpoint"} | digits
     assert report["checkpoint"] == "checkpoints/best.ckpt"
     assert 0.5 < report["test/acc"] < 0.9
-    assert re.search(rf"test/acc +{report['test/acc']}", tested.out)
+    assert re.search(rf"test/acc[ │]+{report['test/acc']}", tested.out)
     assert read_steps(run)["test/acc"] == [199]  # where val/acc of the last step is
     assert os.listdir("lightning_logs") == ["version_0"]
 
