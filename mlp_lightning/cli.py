@@ -244,9 +244,10 @@ class MLPCLI(LightningCLI):
         parser = parsers[self.command]
         config_text = parser.dump(self.options, "yaml", False)  # nulls included
         settings = summarise_settings(self.options.as_dict())
+        is_new = self.run_folder is None
         is_first_process = self.trainer.is_global_zero
         keeps_files = self.keeps_checkpoints or self.logs_to_run
-        if self.run_folder is None and keeps_files and is_first_process:
+        if is_new and keeps_files and is_first_process:
             root = self.options.trainer.default_root_dir
             self.run_folder = runs.make_run(config_text, root)
         run = self.run_folder or Path()  # the other processes write nothing
@@ -254,8 +255,9 @@ class MLPCLI(LightningCLI):
         self.figures.describe_run(config_text, settings)
         if self.logs_to_run:
             trainer = self.options.trainer
-            self.trainer.loggers = build_loggers(trainer, run, self.start.step)
-            open_loggers(self.trainer.loggers, run)
+            loggers = build_loggers(trainer, run, self.start.step)
+            open_loggers(loggers, run, settings if is_new else {})
+            self.trainer.loggers = loggers
             if is_first_process:
                 write_hparams(run, settings)
 

@@ -16,11 +16,13 @@ from uuid import uuid4
 
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.checks import build_trainer_parts, list_parts
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import RUN_NAME, run_number
+from mlp_lightning.settings import SettingsSummary
 
 DEFAULT_NAME = "lightning_logs"  # of an experiment, to Lightning's loggers
 MLFLOW_DIR = "./mlruns"  # where MLFlowLogger writes by default
@@ -46,6 +48,8 @@ def build_loggers(
     """
     if options.logger is False:
         return []
+    if getattr(rank_zero_only, "rank", 0) > 0:
+        return [DummyLogger()]  # the first process logs for all
     if options.logger in (None, True):
         return [make_default_logger(run, step)]
     specs = [spec.clone() for spec in list_parts(options.logger)]
@@ -112,6 +116,8 @@ def place_files(settings: Namespace, run: Path, version: str | int | None) -> No
 
 def place_wandb(settings: Namespace, run: Path, version: str | None) -> None:
     """Fill in the place and the id of a WandbLogger's run."""
+    # Otherwise W&B keeps what it is told in memory for 15 s, and a kill loses it.
+    os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "0.1")  # seconds
     if settings.save_dir == "." and settings.dir is None:
         settings.save_dir = str(run)
     settings.name = settings.name or run.name
@@ -123,7 +129,11 @@ def place_mlflow(settings: Namespace, run: Path, version: str | None) -> None:
     """Fill in the place and the id of an MLFlowLogger's run."""
     if not settings.tracking_uri and settings.save_dir == MLFLOW_DIR:
         folder = run.absolute()
-        settings.tracking_uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
+        database = folder / "mlflow.db"
+        if version is None:
+            # Of a process that was killed while MLflow made it, and of no use.
+            database.unlink(missing_ok=True)
+        settings.tracking_uri = f"sqlite:///{database.as_posix()}"
         artifacts = (folder / "mlartifacts").as_uri()
         settings.artifact_location = settings.artifact_location or artifacts
     settings.run_name = settings.run_name or run.name
@@ -140,8 +150,15 @@ def read_versions(run: Path) -> Versions:
 
 
 @rank_zero_only
-def open_loggers(loggers: Iterable[Logger], run: Path) -> None:
+def open_loggers(
+    loggers: Iterable[Logger], run: Path, settings: SettingsSummary
+) -> None:
     """Open those that need a service, and keep the versions of those outside the run.
+
+    Args:
+        loggers: Of the run.
+        run: Its folder.
+        settings: To log with it; a run that goes on has them already.
 
     Raises:
         SettingError: If a service refuses what it is told.
@@ -151,11 +168,13 @@ def open_loggers(loggers: Iterable[Logger], run: Path) -> None:
         name = type(logger).__name__
         if name not in FILE_LOGGERS:
             try_logger(logger)
+            logger.log_hyperparams(settings)
         elif Path(logger.log_dir or "").is_relative_to(run):
             continue
         versions.setdefault(name, []).append(logger.version)
     if not versions:
         return
+    versions = {**read_versions(run), **versions}
     text = json.dumps(versions, indent=2)
     part = run / f"{VERSIONS_FILE}.part"
     part.write_text(f"{text}\n", encoding="utf-8")
