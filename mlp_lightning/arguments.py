@@ -10,6 +10,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning, Timer
 from lightning.pytorch.cli import LightningArgumentParser, ReduceLROnPlateau
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     ChainedScheduler,
@@ -28,6 +29,9 @@ NEEDS = "needs "  # how we say it
 DEFAULTS: dict[type, dict[str, str]] = {
     ReduceLROnPlateau: {"monitor": DEFAULT_MONITOR},
     Timer: {"interval": "step"},
+    # The folder of the run, which there is only when all is parsed.
+    CSVLogger: {"save_dir": ""},
+    TensorBoardLogger: {"save_dir": ""},
 }
 MUON = getattr(torch.optim, "Muon", None)  # torch has it since 2.9
 MADE_OF_OTHERS = (

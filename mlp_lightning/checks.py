@@ -1,17 +1,19 @@
 """The checks that a command makes before anything is written."""
 
 import copy
+import re
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mlp_lightning.arguments import ShortParser
+from mlp_lightning.checkpoints import wrap_atomic_writing
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError
@@ -125,8 +127,11 @@ def try_schedule(scheduler: LRScheduler, optimizer: Optimizer) -> None:
     check_rate(optimizer, "lr_scheduler")
 
 
-def build_trainer_parts(options: Namespace) -> TrainerParts:
+def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     """Build the user's callbacks, loggers and so on; the other options stay.
+
+    Args:
+        options: Of the Trainer, all or some.
 
     Raises:
         SettingError: If one of them refuses its settings, or lacks a package.
@@ -137,21 +142,34 @@ def build_trainer_parts(options: Namespace) -> TrainerParts:
     try:
         built = parser.instantiate_classes({"trainer": options})
     except (ImportError, ValueError) as error:
-        reason = find_first_error(error)
-        raise SettingError(f"--trainer: {reason}") from error
+        raise SettingError(f"--trainer: {find_reason(error)}") from error
     parts: TrainerParts = vars(built["trainer"])
-    if parts["callbacks"] is None:
-        parts["callbacks"] = []
-    elif isinstance(parts["callbacks"], Callback):
-        parts["callbacks"] = [parts["callbacks"]]
+    for name in ("callbacks", "plugins"):
+        parts[name] = list_parts(parts.get(name))
+    wrap_atomic_writing(parts["plugins"])
     return parts
 
 
-def find_first_error(error: BaseException) -> BaseException:
-    """Return the error of the class that refuses, which jsonargparse wraps in others.
+def find_reason(error: BaseException) -> str:
+    """Return what the class that refuses has said, which jsonargparse wraps.
 
-    Theirs list all the types that the option might have had instead.
+    Its own text lists all the types that the option might have had instead.
     """
+    whole = str(error)
+    named = re.search(r"Problem with given class_path '[^']+':\s+(.+)", whole)
+    if named:
+        return named[1]
     while error.__cause__:
         error = error.__cause__
-    return error
+    first = str(error)
+    # Of a list, the first type that fails is often that of a single part.
+    return whole if first.startswith("Not a valid subclass") else first
+
+
+def list_parts(value: Any) -> list[Any]:
+    """Return the parts that an option of the Trainer has: none, one or several."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    return [value]
