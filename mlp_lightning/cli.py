@@ -158,9 +158,7 @@ class MLPCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add checkpoints, pictures and a bar, and no logger until there is a run."""
         options = {**self.trainer_options, **kwargs}
-        user_callbacks = options["callbacks"]
-        if not options["fast_dev_run"]:  # for which Lightning skips them
-            user_callbacks = tuning.remove_finders(user_callbacks)
+        user_callbacks = tuning.remove_finders(options["callbacks"])
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
         if self.command != "fit":
