@@ -11,7 +11,6 @@ from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from mlp_lightning import errors, runs
 from mlp_lightning.arguments import ShortParser, find_option, parse_words
@@ -35,6 +34,7 @@ from mlp_lightning.hardware import (
     warn_of_slow_precision,
 )
 from mlp_lightning.predictions import Predictions
+from mlp_lightning.projector import Projector
 from mlp_lightning.results import (
     print_result,
     save_test_pictures,
@@ -43,6 +43,7 @@ from mlp_lightning.results import (
 )
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
+from mlp_lightning.tensorboard import CurveLogger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
 MAX_EPOCHS = 5  # as in the tutorial
@@ -177,7 +178,7 @@ class MLPCLI(LightningCLI):
         if self.keeps_checkpoints:
             callbacks.append(self.run_checkpoint)
         if self.draws:
-            callbacks.append(self.figures)
+            callbacks += [self.figures, Projector()]
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))
@@ -243,8 +244,7 @@ class MLPCLI(LightningCLI):
         self.run_checkpoint.use_run(run, self.config_text)
         if self.logs_to_run:
             step = self.start.step
-            logger = TensorBoardLogger(run.parent, "", run.name, purge_step=step)
-            self.trainer.logger = logger
+            self.trainer.logger = CurveLogger(run.parent, "", run.name, purge_step=step)
             if is_first_process:
                 write_hparams(run, self.settings)
 
