@@ -23,6 +23,7 @@ from mlp_lightning.checks import (
     try_optimizer,
 )
 from mlp_lightning.classifier import MLPClassifier
+from mlp_lightning.curves import CurveLogger
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM, SettingError
@@ -43,7 +44,6 @@ from mlp_lightning.results import (
 )
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
-from mlp_lightning.tensorboard import CurveLogger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
 MAX_EPOCHS = 5  # as in the tutorial

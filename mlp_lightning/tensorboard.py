@@ -1,14 +1,12 @@
-"""What TensorBoard shows: curves, pictures, histograms, a graph, settings."""
+"""What TensorBoard shows besides curves: pictures, histograms, a graph, settings."""
 
 import warnings
-from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import numpy
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter, summary
 
@@ -18,10 +16,6 @@ from mlp_lightning.settings import SettingsSummary
 MAX_HISTOGRAM_VALUE = 1e19  # TensorBoard has no bins for larger ones.
 IMAGE_FORMAT = "HWC"  # height, width, colour
 
-# TensorBoard opens the first two groups by the alphabet, on TIME SERIES and on SCALARS.
-# Of a run that was tested, "train" and "val" are never both among them.
-FIRST_GROUP = "at_a_glance"
-FIRST_CURVES = ("train/loss", "val/loss")
 # The charts of the page CUSTOM SCALARS: which curves, as regular expressions.
 CHARTS = {
     "loss": ["Multiline", ["train/loss$", "val/loss$"]],
@@ -31,22 +25,6 @@ CHARTS = {
 LAYOUT = {"training": CHARTS}
 
 Pictures = dict[str, Picture]  # by their names in TensorBoard
-
-
-class CurveLogger(TensorBoardLogger):
-    """TensorBoardLogger that opens with the losses, and has no curve of the epoch."""
-
-    @rank_zero_only
-    def log_metrics(
-        self, metrics: Mapping[str, float], step: int | None = None
-    ) -> None:
-        """Log all but the epoch, and the losses once more, in the first group."""
-        curves = dict(metrics)
-        curves.pop("epoch", None)  # Lightning adds it to whatever is logged.
-        for name in FIRST_CURVES:
-            if name in metrics:
-                curves[f"{FIRST_GROUP}/{name}"] = metrics[name]
-        super().log_metrics(curves, step)
 
 
 def find_board_logger(trainer: Trainer) -> TensorBoardLogger | None:
