@@ -13,6 +13,7 @@ from mlp_lightning.drawing import IMAGE_SIDE, denormalise, draw_sprites
 from mlp_lightning.tensorboard import find_board_logger
 
 MAX_IMAGES = 1_000  # A browser turns so many around without a jerk.
+MIN_WIDTH = 3  # The page shows three dimensions, and nothing if there are fewer.
 NUMBER_FORMAT = "%.4g"  # With all digits, the file would be three times as large.
 FOLDER = "projector"  # in that of the run
 
@@ -90,7 +91,7 @@ def record_inputs(layer: nn.Module, model: LightningModule, images: Tensor) -> T
     model(images)
     model.train(was_training)
     hook.remove()
-    return torch.cat(inputs)
+    return torch.cat(inputs).flatten(1)
 
 
 def write_projection(
@@ -106,7 +107,9 @@ def write_projection(
     """
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    places = activations.float().cpu()
+    missing = max(0, MIN_WIDTH - activations.shape[1])
+    places = nn.functional.pad(activations, (0, missing))  # zeros move no image
+    places = places.float().cpu()
     numpy.savetxt(folder / "activations.tsv", places, NUMBER_FORMAT, delimiter="\t")
     numpy.savetxt(folder / "labels.tsv", labels.cpu(), "%d")
     pixels = denormalise(images)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.mlp import normalise
-from mlp_lightning.projector import Projector, find_output_layer
+from mlp_lightning.projector import Projector, find_output_layer, write_projection
 
 RUN = Path("lightning_logs/version_0")
 
@@ -122,6 +122,19 @@ def test_a_run_that_goes_on_replaces_what_the_projector_shows(cli: RunCommand) -
     assert not torch.equal(before[0], after[0])
     assert torch.equal(after[1][:50], images)
     assert torch.equal(after[2], labels)
+
+
+def test_a_layer_of_two_units_has_a_third_dimension(tmp_path: Path) -> None:
+    activations = torch.tensor([[0.5, -1.25], [12345.0, 0.0], [1e-6, 3.0]])
+    images = torch.arange(3 * 784).fmod(256).byte().view(3, 28, 28)
+    labels = torch.tensor([7, 0, 9])
+    write_projection(tmp_path, activations, normalise(images), labels)
+    places, sprites, numbers = read_projection(tmp_path)
+    expected = [[0.5, -1.25, 0], [12340, 0, 0], [1e-6, 3, 0]]
+    assert places.tolist() == expected
+    assert torch.equal(sprites[:3], images)
+    assert len(sprites) == 4
+    assert torch.equal(numbers, labels)
 
 
 @pytest.mark.usefixtures("workplace")
