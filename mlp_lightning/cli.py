@@ -35,6 +35,7 @@ from mlp_lightning.hardware import (
 )
 from mlp_lightning.loggers import build_loggers, open_loggers
 from mlp_lightning.predictions import Predictions
+from mlp_lightning.projector import Projector
 from mlp_lightning.results import (
     print_result,
     save_test_pictures,
@@ -178,7 +179,7 @@ class MLPCLI(LightningCLI):
         if self.keeps_checkpoints:
             callbacks.append(self.run_checkpoint)
         if self.draws:
-            callbacks.append(self.figures)
+            callbacks += [self.figures, Projector()]
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))

@@ -15,18 +15,19 @@ from typing import Any
 from uuid import uuid4
 
 from jsonargparse import Namespace
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.checks import build_trainer_parts, list_parts
+from mlp_lightning.curves import CurveLogger
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import RUN_NAME, run_number
 from mlp_lightning.settings import SettingsSummary
 
 DEFAULT_NAME = "lightning_logs"  # of an experiment, to Lightning's loggers
 MLFLOW_DIR = "./mlruns"  # where MLFlowLogger writes by default
-FILE_LOGGERS = ("TensorBoardLogger", "CSVLogger")
+FILE_LOGGERS = ("CurveLogger", "TensorBoardLogger", "CSVLogger")
 VERSIONS_FILE = "loggers.json"  # in the folder of the run
 # Of the loggers of a run, by the names of their classes.
 Versions = dict[str, list[Any]]
@@ -62,11 +63,11 @@ def build_loggers(
     return loggers
 
 
-def make_default_logger(run: Path | None, step: int | None) -> TensorBoardLogger:
+def make_default_logger(run: Path | None, step: int | None) -> CurveLogger:
     """Return TensorBoard's logger, which writes into the folder of the run."""
     if run is None:
-        return TensorBoardLogger("")
-    return TensorBoardLogger(run.parent, "", find_version(run), purge_step=step)
+        return CurveLogger("")
+    return CurveLogger(run.parent, "", find_version(run), purge_step=step)
 
 
 def find_version(run: Path) -> int | str:

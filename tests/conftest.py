@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 import torch
-from support import SHORT_RUN, Outcome, RunCommand, link_data
+from support import (
+    SHORT_RUN,
+    Outcome,
+    RunCommand,
+    is_browser_installed,
+    link_data,
+    open_browser,
+)
 from tensorboard.summary.writer import event_file_writer
 
 from mlp_lightning import MNISTDataModule
@@ -146,6 +153,15 @@ def short_run(trained_runs: Path, workplace: Path) -> Path:
     """
     shutil.copytree(trained_runs, "lightning_logs")
     return Path("lightning_logs", "version_0")
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Any]:
+    """A headless Chromium. It keeps its settings from test to test."""
+    if not is_browser_installed():
+        pytest.skip("there is no Chromium with its chromedriver")
+    with open_browser() as driver:
+        yield driver
 
 
 class Killed(BaseException):

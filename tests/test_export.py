@@ -18,8 +18,6 @@ from support import (
     compare_page,
     drop_picture,
     get_error_line,
-    is_browser_installed,
-    open_browser,
     paint_digit,
     read_complaints,
     read_mnist,
@@ -104,14 +102,6 @@ def pictures(
     images: NDArray[numpy.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> list[tuple[int, Path]]:
     return write_page_pictures(images, 50, tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="session")
-def driver() -> Iterator[Any]:
-    if not is_browser_installed():
-        pytest.skip("there is no Chromium with its chromedriver")
-    with open_browser() as driver:
-        yield driver
 
 
 def load(path: Path) -> MLPClassifier:
