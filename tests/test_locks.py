@@ -1,6 +1,7 @@
 """What one process must not do while another one is at work in the same folder."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -86,3 +87,22 @@ def test_scratch_that_a_killed_process_has_left_is_removed(tmp_path: Path) -> No
     with make_scratch(folder) as scratch:
         assert os.listdir(folder) == [Path(scratch).name]
     assert os.listdir(folder) == []
+
+
+def test_scratch_of_a_process_at_work_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    names: list[str] = []
+
+    def work() -> None:
+        with make_scratch(folder) as scratch:
+            names.append(scratch)
+
+    thread = threading.Thread(target=work)
+    with make_scratch(folder) as scratch:
+        thread.start()
+        time.sleep(3 * locks.SECONDS_BETWEEN_TRIES)
+        assert os.listdir(folder) == [Path(scratch).name]
+        assert not names
+    thread.join()
+    assert len(names) == 1
