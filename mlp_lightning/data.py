@@ -233,9 +233,12 @@ class MNISTDataModule(LightningDataModule):
         return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE, *self.process)
 
     def predict_dataloader(self) -> TensorBatches | PictureLoader:
-        """Return pictures or test images, all to each process, since nobody gathers."""
+        """Return test images, all to each process, or pictures, all to the first."""
         if self.images:
-            return self.pictures
+            rank, _ = self.process
+            # Only the first process writes answers, and pictures take long to read.
+            self.allow_zero_length_dataloader_with_multiple_devices = True
+            return PictureLoader([]) if rank else self.pictures
         rows = torch.arange(len(self.test_set))
         return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE)
 
@@ -272,8 +275,7 @@ class MNISTDataModule(LightningDataModule):
         """Return the origin of a batch whose loader, a subclass's own, tells none."""
         rank, world_size = self.process
         epoch, batch = self.training_position()
-        # The loaders of the processes know nothing of one another, so that each has
-        # batches of its own.
+        # The loaders of several processes may know nothing of one another.
         number = batch * world_size + rank
         return BatchOrigin((get_seed(), epoch, number), batch_size, slice(None))
 

@@ -305,6 +305,18 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
     assert (predict.rank, predict.world_size) == (0, 1)  # all, as nobody gathers
 
 
+def test_only_the_first_process_reads_pictures(tmp_path: Path) -> None:
+    (tmp_path / "5.png").touch()
+    for rank in (0, 1):
+        module = MNISTDataModule(images=str(tmp_path))
+        trainer: Any = SimpleNamespace(global_rank=rank, world_size=2)
+        module.trainer = trainer
+        module.setup("predict")
+        assert len(module.predict_dataloader()) == 1 - rank
+        # Else Lightning refuses a process that has nothing to do.
+        assert module.allow_zero_length_dataloader_with_multiple_devices
+
+
 def test_a_home_folder_may_be_written_as_a_tilde(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
