@@ -69,7 +69,7 @@ class TensorBatches:
     """
 
     dataset: TensorDataset  # of images, (n, ...), and labels, (n,)
-    rows: Tensor  # int64, the images to take
+    rows: Tensor  # int64, the images to take; a subclass's own may be a list
     batch_size: int  # of all processes together
     rank: int = 0
     world_size: int = 1
@@ -78,6 +78,9 @@ class TensorBatches:
     # Asked when an epoch begins: the epoch, and its first batch, which is not 0 if the
     # epoch is resumed. Lightning would tell a sampler of the epoch alone.
     position: Callable[[], tuple[int, int]] = start_of_training
+
+    def __post_init__(self) -> None:
+        self.rows = torch.as_tensor(self.rows)
 
     def __len__(self) -> int:
         """Return the number of batches in a whole epoch, also while one is resumed."""
