@@ -4,10 +4,11 @@ import difflib
 import re
 from argparse import HelpFormatter
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from mlp_lightning.errors import REFUSED, SettingError
 
@@ -32,6 +33,16 @@ class ShortParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise ArgumentRefusal with what is wrong."""
         raise ArgumentRefusal(message) from ex
+
+    def add_class_arguments(self, theclass: type, *args: Any, **kwargs: Any) -> Any:
+        """Add the settings of a class; a logger's files have a place by default.
+
+        The place is the folder of the run, which there is only when all is parsed.
+        """
+        arguments = super().add_class_arguments(theclass, *args, **kwargs)
+        if theclass in (CSVLogger, TensorBoardLogger):
+            self.set_defaults(save_dir="")
+        return arguments
 
     def format_help(self, *args: HelpFormatter | None) -> str:
         """Return the help, without the names of all known subclasses."""

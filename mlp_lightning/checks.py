@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 
 from mlp_lightning.arguments import ShortParser
+from mlp_lightning.checkpoints import wrap_atomic_writing
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import CheckpointContent
@@ -78,8 +79,11 @@ def try_optimizer(model: MLPClassifier, device: torch.device) -> None:
         raise SettingError(f"optimizer: {error}") from error
 
 
-def build_trainer_parts(options: Namespace) -> TrainerParts:
+def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     """Build the user's callbacks, loggers and so on; the other options stay.
+
+    Args:
+        options: Of the Trainer, all or some.
 
     Raises:
         SettingError: If one of them refuses its settings, or lacks a package.
@@ -92,8 +96,16 @@ def build_trainer_parts(options: Namespace) -> TrainerParts:
     except (ImportError, ValueError) as error:
         raise SettingError(f"--trainer: {error}") from error
     parts: TrainerParts = vars(built["trainer"])
-    if parts["callbacks"] is None:
-        parts["callbacks"] = []
-    elif isinstance(parts["callbacks"], Callback):
-        parts["callbacks"] = [parts["callbacks"]]
+    for name in ("callbacks", "plugins"):
+        parts[name] = list_parts(parts.get(name))
+    wrap_atomic_writing(parts["plugins"])
     return parts
+
+
+def list_parts(value: Any) -> list[Any]:
+    """Return the parts that an option of the Trainer has: none, one or several."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    return [value]

@@ -66,6 +66,8 @@ class MLPClassifier(LightningModule):
         self.network = MLP(hidden_sizes, activation, dropout)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        # Takes the place of the optimizer's own: Lightning's Tuner sets it.
+        self.lr: float | None = None
         self.mean_loss = MeanMetric(nan_strategy="disable")
         self.confusion = MulticlassConfusionMatrix(CLASSES, validate_args=False)
         # Of the last validation or test: (10, 10), a row for each true digit.
@@ -212,6 +214,9 @@ class MLPClassifier(LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (RuntimeError, TypeError, ValueError) as error:
             raise SettingError(f"optimizer: {error}") from error
+        if self.lr is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr
         schedule = None
         if self.lr_scheduler is not None:
             schedule = self.build_schedule(optimizer, total_steps)

@@ -90,10 +90,9 @@ class Figures(Callback):
     the last validation has left undrawn is drawn at the end.
     """
 
-    def __init__(self, config_text: str, settings: SettingsSummary) -> None:
-        """Take the run's config as YAML, and the settings to show with its results."""
-        self.config_text = config_text
-        self.settings = settings
+    def __init__(self) -> None:
+        self.config_text = ""
+        self.settings: SettingsSummary = {}
         # Only in the first process, and only if TensorBoard is among the loggers.
         self.board: SummaryWriter | None = None
         self.drawing_time = -inf  # of the last drawing, by time.monotonic
@@ -103,6 +102,11 @@ class Figures(Callback):
         self.mistakes: Mistakes | None = None
         self.confusion_matrix: Tensor | None = None
         self.undrawn_step: int | None = None
+
+    def describe_run(self, config_text: str, settings: SettingsSummary) -> None:
+        """Take the run's config as YAML, and the settings to show with its results."""
+        self.config_text = config_text
+        self.settings = settings
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         """Find the logger of TensorBoard, or tell that there is none."""

@@ -62,6 +62,11 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     return Start(config)
 
 
+def is_first_process() -> bool:
+    """Return whether this is the first of the processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def use_checkpoint(
     words: list[str], parse: Parse, command: str, requested: Namespace
 ) -> Start:
@@ -80,6 +85,9 @@ def use_checkpoint(
         raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
+    if run and options.trainer.logger and is_first_process():
+        with lock_run(run):
+            pass  # no training, into whose files this logger would write
     print_rank_zero(f"Using {path}")
     return Start(config, run, path, checkpoint)
 
@@ -90,7 +98,7 @@ def resume_run(
     """Parse the words on top of the config of the run; exit if it is finished."""
     run, path = find_run(requested.ckpt_path, requested.trainer.default_root_dir)
     # Of several processes that train it together, the first one has the lock.
-    if getattr(rank_zero_only, "rank", 0) == 0:
+    if is_first_process():
         locks.enter_context(lock_run(run))
     checkpoint = read_checkpoint(path, resumable=True) if path else {}
     saved = f"--config={run / 'config.yaml'}"

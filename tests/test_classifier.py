@@ -1,9 +1,10 @@
 """The classifier in a plain lightning.Trainer, without the command line."""
 
+import copy
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import pytest
@@ -25,9 +26,36 @@ from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import normalise
 
 
-def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
-    torch.manual_seed(0)
-    model = MLPClassifier()
+class TrainedEpoch(NamedTuple):
+    """The default network, with seed 42, before and after an epoch."""
+
+    initial: dict[str, torch.Tensor]  # its weights before
+    model: MLPClassifier
+    data: MNISTDataModule
+    accuracy: float  # on the images kept for validation
+
+
+def train_epoch(cls: type[MLPClassifier], data_dir: Path) -> TrainedEpoch:
+    lightning.seed_everything(42, verbose=False)  # of the order of the images, too
+    model = cls()
+    initial = copy.deepcopy(model.network.state_dict())
+    data = MNISTDataModule(str(data_dir))
+    trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=1)
+    trainer.fit(model, data)
+    accuracy = trainer.callback_metrics["val/acc"].item()
+    return TrainedEpoch(initial, model, data, accuracy)
+
+
+@pytest.fixture(scope="module")
+def epoch(data_dir: Path) -> TrainedEpoch:
+    return train_epoch(MLPClassifier, data_dir)
+
+
+def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(
+    epoch: TrainedEpoch, data_dir: Path
+) -> None:
+    model = epoch.model
+    data = epoch.data
     tutorial = nn.Sequential(
         nn.Flatten(),
         *(
@@ -38,13 +66,10 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
             nn.Linear(64, 10),
         ),
     )
-    for ours, theirs in zip(
-        model.network.parameters(), tutorial.parameters(), strict=True
+    for initial, theirs in zip(
+        epoch.initial.values(), tutorial.parameters(), strict=True
     ):
-        theirs.data.copy_(ours.data)
-
-    data = MNISTDataModule(str(data_dir))
-    lightning.Trainer(**QUIET_TRAINER, max_epochs=1).fit(model, data)
+        theirs.data.copy_(initial)
 
     # The same batches, as row numbers; the images by way of torchvision and PIL.
     rows = torch.arange(60_000)
@@ -283,14 +308,11 @@ class NeverClears(MLPClassifier):
         pass
 
 
-def test_gradients_that_are_not_cleared_spoil_the_training(data_dir: Path) -> None:
-    accuracies = []
-    for cls in (MLPClassifier, NeverClears):
-        torch.manual_seed(42)
-        trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=1)
-        trainer.fit(cls(), MNISTDataModule(str(data_dir)))
-        accuracies.append(trainer.callback_metrics["val/acc"].item())
-    cleared, never_cleared = accuracies
+def test_gradients_that_are_not_cleared_spoil_the_training(
+    epoch: TrainedEpoch, data_dir: Path
+) -> None:
+    cleared = epoch.accuracy
+    never_cleared = train_epoch(NeverClears, data_dir).accuracy
     assert cleared == pytest.approx(0.9016, abs=0.005)
     assert never_cleared < 0.2  # guessing is right once in ten times; 0.1014
 

@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*.ipynb")),  # links in JSON look the same
 ]
 CONFIGS = sorted(ROOT.glob("configs/*.yaml"))
 MAX_README_LINES = 100

@@ -34,9 +34,8 @@ from mlp_lightning.mlp import MLP
 
 CONFIGS = ROOT / "configs"
 NETWORKS = {
-    "default": ["--model.hidden_sizes=[128,64]"],
     "linear": [f"--config={CONFIGS / 'linear.yaml'}"],
-    "fast": [f"--config={CONFIGS / 'fast.yaml'}"],
+    "fast": [f"--config={CONFIGS / 'fast.yaml'}"],  # with the layers of the defaults
     "sigmoid": ["--model.hidden_sizes=[60,50,40,30]", "--model.activation=sigmoid"],
 }
 QUICK = [
@@ -221,7 +220,7 @@ def test_the_page_answers_as_predict_does(
     )
     expected = model.probabilities(torch.from_numpy(images[:100])).numpy()
     numpy.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
-    count = 50 if name == "default" else 10  # benchmarks/page.py takes 100 for all
+    count = 50 if name == "fast" else 10  # benchmarks/page.py takes 100 for all
     comparisons = compare_page(driver, model, images, pictures[:count])
     for way in ("painted", "dropped"):
         assert len(comparisons[way]) == count

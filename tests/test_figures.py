@@ -197,9 +197,7 @@ def test_settings_are_short_and_tell_runs_apart() -> None:
 
 
 def make_figures() -> Figures:
-    config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
-    trainer = {"max_epochs": 1, "precision": None}
-    return Figures("", summarise_settings({**config, "trainer": trainer}))
+    return Figures()
 
 
 def drawn(

@@ -44,6 +44,16 @@ def test_a_test_leaves_a_run_in_training_as_it_is(
         assert list_files(short_run) == before
 
 
+def test_no_logger_of_a_test_writes_into_a_run_in_training(
+    short_run: Path, cli: RunCommand
+) -> None:
+    with lock_run(short_run):
+        before = list_files(short_run)
+        line = get_error_line(cli("test", "--trainer.logger=CSVLogger"))
+        assert f"{RUN} is in use by process {os.getpid()}: " in line
+        assert list_files(short_run) == before
+
+
 def test_a_run_in_training_can_be_read(short_run: Path, cli: RunCommand) -> None:
     with lock_run(short_run):
         assert cli("predict", "--trainer.limit_predict_batches=1").code == 0

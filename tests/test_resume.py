@@ -1,6 +1,5 @@
 """A run that was stopped, however it was, ends as if nothing had happened."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,31 +73,6 @@ KINDS = {
     "sanity check": ["--trainer.num_sanity_val_steps=1"],
 }
 RUN_0, RUN_1 = "lightning_logs/version_0", "lightning_logs/version_1"
-
-
-class Killed(BaseException):
-    """As sudden as SIGKILL, within one process."""
-
-
-@pytest.fixture
-def kill(cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run `fit`, but die in the hook of a class as soon as so many steps are done."""
-
-    def run(cls: type, hook: str, step: int, *words: str) -> None:
-        original = getattr(cls, hook)
-
-        def die(self: Any, *args: Any, **kwargs: Any) -> Any:
-            trainer = args[0] if cls is RunCheckpoint else self.trainer
-            if trainer.global_step >= step:
-                raise Killed
-            return original(self, *args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(cls, hook, die)
-            with pytest.raises(Killed):
-                cli("fit", *words)
-
-    return run
 
 
 @pytest.mark.parametrize("kind", KINDS)
