@@ -1,17 +1,24 @@
 """The checks that a command makes before anything is written."""
 
 import copy
+import re
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.types import LRSchedulerConfigType
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from mlp_lightning.arguments import ShortParser
 from mlp_lightning.checkpoints import wrap_atomic_writing
 from mlp_lightning.classifier import MLPClassifier
+from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import CheckpointContent
+from mlp_lightning.schedules import TRIAL_STEPS, check_rate
 
 # Lightning divides by these, or waits for a multiple of them.
 POSITIVE_SETTINGS = (
@@ -20,14 +27,14 @@ POSITIVE_SETTINGS = (
     "val_check_interval",
 )
 TrainerParts = dict[str, Any]  # the options of Lightning's Trainer, built
-TRIAL_STEPS = 1_000  # of a made-up training, for which the schedule is tried
 
 
 def check_settings(options: Namespace) -> None:
     """Refuse what the types of the options let pass.
 
     Raises:
-        SettingError: If a setting is null, or not above 0 where it has to be.
+        SettingError: If a setting is null, not above 0 where it has to be, or lacks a
+            package.
     """
     for group in ("model", "data", "data.augmentation", "checkpoint"):
         check_group(group, options[group])
@@ -35,6 +42,10 @@ def check_settings(options: Namespace) -> None:
         value = options.trainer[name]
         if isinstance(value, (int, float)) and value <= 0:
             raise SettingError(f"{name}: must be above 0, got {value}")
+    is_for_tpus = "xla" in str(options.trainer.profiler).lower()
+    if is_for_tpus and not find_spec("torch_xla"):
+        # Lightning's own refusal ends in a traceback.
+        raise SettingError("profiler: is for TPUs, and needs `pip install torch_xla`")
 
 
 def check_group(name: str, settings: object) -> None:
@@ -55,28 +66,65 @@ def load_weights(model: MLPClassifier, checkpoint: CheckpointContent) -> None:
         raise SettingError(f"--ckpt_path: {error}") from error
 
 
-def try_optimizer(model: MLPClassifier, device: torch.device) -> None:
-    """Build the optimizer, and make a step with a copy of the model.
+def check_training(
+    model: MLPClassifier, datamodule: MNISTDataModule, trainer: Trainer
+) -> None:
+    """Try the optimizer and the schedule.
+
+    Raises:
+        SettingError: If torch refuses their settings, or the schedule waits for a
+            metric of validations, and there are none.
+    """
+    schedule = try_optimizer(model, trainer.strategy.root_device)
+    monitor = schedule["monitor"] if schedule else None
+    has_validation = datamodule.hparams["val_size"] and trainer.limit_val_batches
+    if monitor and monitor.startswith("val") and not has_validation:
+        text = f"waits for {monitor}, but there is no validation"
+        advice = "set --data.val_size and --trainer.limit_val_batches above 0"
+        raise SettingError(f"lr_scheduler: {text}: {advice}")
+
+
+def try_optimizer(
+    model: MLPClassifier, device: torch.device
+) -> LRSchedulerConfigType | None:
+    """Build optimizer and schedule, and make a step of each with a copy of the model.
 
     Args:
         model: The model, on the CPU.
         device: Where it will be trained.
 
+    Returns:
+        The schedule of the copy, if there is one.
+
     Raises:
         SettingError: If torch refuses its settings, or gradients that are not sparse.
     """
     trial = copy.deepcopy(model)
-    optimizer, _ = trial.build_optimizer(TRIAL_STEPS)
+    optimizer, schedule = trial.build_optimizer(TRIAL_STEPS)
     if device.type != "cpu":
         # Some settings are for GPUs alone. To try them there would start CUDA in this
         # process, and a process that has started CUDA cannot fork.
-        return
+        return schedule
     for weights in trial.parameters():
         weights.grad = torch.zeros_like(weights)
     try:
         optimizer.step(lambda: 0.0)  # LBFGS asks for the loss
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise SettingError(f"optimizer: {error}") from error
+    if schedule and not schedule["monitor"]:
+        try_schedule(schedule["scheduler"], optimizer)
+    return schedule
+
+
+def try_schedule(scheduler: LRScheduler, optimizer: Optimizer) -> None:
+    """Make a step of a schedule, since torch looks at some settings only there."""
+    name = type(scheduler).__name__
+    try:
+        scheduler.step()
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        text = f"{name} cannot make its first step"
+        raise SettingError(f"lr_scheduler: {text}: {error}") from error
+    check_rate(optimizer, "lr_scheduler")
 
 
 def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
@@ -94,12 +142,28 @@ def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     try:
         built = parser.instantiate_classes({"trainer": options})
     except (ImportError, ValueError) as error:
-        raise SettingError(f"--trainer: {error}") from error
+        raise SettingError(f"--trainer: {find_reason(error)}") from error
     parts: TrainerParts = vars(built["trainer"])
     for name in ("callbacks", "plugins"):
         parts[name] = list_parts(parts.get(name))
     wrap_atomic_writing(parts["plugins"])
     return parts
+
+
+def find_reason(error: BaseException) -> str:
+    """Return what the class that refuses has said, which jsonargparse wraps.
+
+    Its own text lists all the types that the option might have had instead.
+    """
+    whole = str(error)
+    named = re.search(r"Problem with given class_path '[^']+':\s+(.+)", whole)
+    if named:
+        return named[1]
+    while error.__cause__:
+        error = error.__cause__
+    first = str(error)
+    # Of a list, the first type that fails is often that of a single part.
+    return whole if first.startswith("Not a valid subclass") else first
 
 
 def list_parts(value: Any) -> list[Any]:

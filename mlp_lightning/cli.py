@@ -19,8 +19,8 @@ from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.checks import (
     build_trainer_parts,
     check_settings,
+    check_training,
     load_weights,
-    try_optimizer,
 )
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
@@ -154,9 +154,7 @@ class MLPCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add checkpoints, pictures and a bar, and no logger until there is a run."""
         options = {**self.trainer_options, **kwargs}
-        user_callbacks = options["callbacks"]
-        if not options["fast_dev_run"]:  # for which Lightning skips them
-            user_callbacks = tuning.remove_finders(user_callbacks)
+        user_callbacks = tuning.remove_finders(options["callbacks"])
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
         if self.command != "fit":
@@ -194,7 +192,7 @@ class MLPCLI(LightningCLI):
             load_weights(self.model, self.start.checkpoint)
         device = self.trainer.strategy.root_device
         if self.command == "fit":
-            try_optimizer(self.model, device)
+            check_training(self.model, self.datamodule, self.trainer)
         if self.command != "export" and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 

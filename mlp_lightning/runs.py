@@ -37,7 +37,7 @@ UNREADABLE = (
     ValueError,
 )
 # Why some runs can train no longer than was planned.
-ONE_CYCLE = "a run whose learning rate makes one cycle"
+SPANNED = "a run whose learning rate is planned to its end"
 AVERAGED = "a run that ended in averaged weights"
 
 CheckpointContent = dict[str, Any]  # as Lightning writes it: no schema is public
@@ -268,7 +268,7 @@ def find_obstacle(checkpoint: CheckpointContent) -> str | None:
     if has_ended and "averaging_state" in checkpoint:
         return AVERAGED  # the weights before averaging are gone
     if any("total_steps" in schedule for schedule in checkpoint["lr_schedulers"]):
-        return ONE_CYCLE
+        return SPANNED
     return None
 
 

@@ -16,10 +16,11 @@ from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 from lightning.pytorch.tuner import Tuner
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from mlp_lightning.checks import TRIAL_STEPS, build_trainer_parts, list_parts
+from mlp_lightning.checks import build_trainer_parts, list_parts
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.schedules import TRIAL_STEPS
 from mlp_lightning.trainer import MLPTrainer
 
 FINDERS = (LearningRateFinder, BatchSizeFinder)  # and no subclasses, which may do more

@@ -1,6 +1,7 @@
 """The classifier in a plain lightning.Trainer, without the command line."""
 
 import copy
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from support import QUIET_TRAINER, read_curves
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Normalize, ToTensor
@@ -24,6 +31,7 @@ from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import normalise
+from mlp_lightning.runs import SPANNED, find_obstacle
 
 
 class TrainedEpoch(NamedTuple):
@@ -224,7 +232,8 @@ class Rates(MLPClassifier):
 
 def rates(data_dir: Path, lr_scheduler: Any, **settings: Any) -> list[float]:
     model = Rates([], lr_scheduler=lr_scheduler)
-    trainer = lightning.Trainer(**QUIET_TRAINER, limit_val_batches=0, **settings)
+    settings = {"limit_val_batches": 0, **QUIET_TRAINER, **settings}
+    trainer = lightning.Trainer(**settings)
     trainer.fit(model, MNISTDataModule(str(data_dir)))
     return model.rates
 
@@ -250,6 +259,68 @@ def test_one_cycle_spans_the_training(
         reference.step()
         schedule.step()
     assert found == expected
+
+
+# What the command line makes where T_max is not given.
+COSINE: Any = partial(CosineAnnealingLR, T_max=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", [CosineAnnealingLR, COSINE])
+def test_cosine_annealing_spans_the_training(data_dir: Path, schedule: Any) -> None:
+    settings = {"max_epochs": 5, "limit_train_batches": 5, "max_steps": 7}
+    found = rates(data_dir, schedule, **settings)
+    # It falls by half a cosine, and would be 0 at the first step after the end.
+    expected = [0.005 * (1 + math.cos(math.pi * step / 7)) for step in range(7)]
+    assert found == pytest.approx(expected)
+
+
+def test_cosine_annealing_of_a_given_length_counts_epochs(data_dir: Path) -> None:
+    schedule = partial(CosineAnnealingLR, T_max=2)
+    found = rates(data_dir, schedule, max_epochs=3, limit_train_batches=2)
+    assert found == pytest.approx([0.01, 0.01, 0.005, 0.005, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "obstacle"),
+    [
+        (CosineAnnealingLR, SPANNED),
+        (partial(CosineAnnealingLR, T_max=2), None),
+        (partial(OneCycleLR, max_lr=0.1), SPANNED),
+        (partial(StepLR, step_size=1), None),
+    ],
+)
+def test_what_spans_the_training_cannot_be_prolonged(
+    schedule: Any, obstacle: str | None
+) -> None:
+    model = MLPClassifier([], lr_scheduler=schedule)
+    _, config = model.build_optimizer(10)
+    assert config is not None
+    states = [config["scheduler"].state_dict()]
+    callbacks = {"Checkpoints": {"finished": False}}
+    checkpoint = {"lr_schedulers": states, "callbacks": callbacks}
+    assert find_obstacle(checkpoint) == obstacle
+
+
+class Falling(LambdaLR):
+    """Falls to 0 along a line, over a number of steps that it does not keep."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, total_steps: int = 1) -> None:
+        super().__init__(optimizer, lambda step: 1 - step / total_steps)
+
+
+def test_what_takes_the_number_of_steps_is_stepped_every_step(data_dir: Path) -> None:
+    found = rates(data_dir, Falling, max_epochs=2, limit_train_batches=2)
+    assert found == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+
+
+def test_a_plateau_is_looked_for_after_each_validation(data_dir: Path) -> None:
+    """Where only every second epoch ends in one, torch's own class waits for it."""
+    schedule = partial(ReduceLROnPlateau, patience=0, threshold=0.9)
+    settings = {"limit_train_batches": 1, "limit_val_batches": 1}
+    found = rates(
+        data_dir, schedule, max_epochs=5, check_val_every_n_epoch=2, **settings
+    )
+    assert found == pytest.approx([0.01, 0.01, 0.01, 0.01, 0.001])
 
 
 def test_the_rate_in_the_log_is_that_of_the_step(

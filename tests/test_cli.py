@@ -268,7 +268,7 @@ def test_what_the_user_switches_off_is_off(cli: RunCommand) -> None:
 def test_what_the_user_adds_is_used(cli: RunCommand) -> None:
     callbacks = [
         f"--trainer.callbacks+={name}"
-        for name in ("TQDMProgressBar", "ModelCheckpoint")
+        for name in ("TQDMProgressBar", "ModelCheckpoint", "Timer")
     ]
     profiler = [
         f"--trainer.profiler{word}" for word in ("=SimpleProfiler", ".filename=profile")
@@ -281,6 +281,24 @@ def test_what_the_user_adds_is_used(cli: RunCommand) -> None:
         path.name for path in Path("lightning_logs/version_0/checkpoints").iterdir()
     }
     assert saved == {"best.ckpt", "last.ckpt", "epoch=0-step=5.ckpt"}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "ReduceLROnPlateau",
+        "lightning.pytorch.cli.ReduceLROnPlateau",
+        {"class_path": "ReduceLROnPlateau", "init_args": {"mode": "min"}},
+    ],
+)
+def test_a_plateau_of_the_loss_is_lightnings(schedule: object, cli: RunCommand) -> None:
+    Path("a.yaml").write_text(yaml.safe_dump({"model": {"lr_scheduler": schedule}}))
+    patience = "--model.lr_scheduler.patience=3"
+    outcome = cli("fit", "--config=a.yaml", patience, "--print_config")
+    found = yaml.safe_load(outcome.out)["model"]["lr_scheduler"]
+    assert found["class_path"] == "lightning.pytorch.cli.ReduceLROnPlateau"
+    assert found["init_args"]["monitor"] == "val/loss"
+    assert found["init_args"]["patience"] == 3
 
 
 @pytest.mark.subprocess

@@ -25,11 +25,13 @@ MOMENTUM = [
     "--model.optimizer.momentum=0.9",
 ]
 ONE_CYCLE = ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"]
-PLATEAU = [
+COSINE = ["--model.lr_scheduler=CosineAnnealingLR"]
+EAGER = ["--model.lr_scheduler.patience=0", "--model.lr_scheduler.threshold=0.5"]
+PLATEAU = ["--model.lr_scheduler=ReduceLROnPlateau", *EAGER]
+LIGHTNINGS_PLATEAU = [
     "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
     "--model.lr_scheduler.monitor=val/loss",
-    "--model.lr_scheduler.patience=0",
-    "--model.lr_scheduler.threshold=0.5",
+    *EAGER,
 ]
 AVERAGES = [
     "--trainer.callbacks+=EMAWeightAveraging",
@@ -50,9 +52,12 @@ KINDS = {
         "--trainer.val_check_interval=13",
         "--trainer.check_val_every_n_epoch=null",
     ],
-    "steps": ["--trainer.max_steps=50", "--trainer.max_epochs=-1"],
+    "cosine, steps": [*COSINE, "--trainer.max_steps=50", "--trainer.max_epochs=-1"],
     "no validation": ["--data.val_size=0", "--trainer.limit_train_batches=20"],
-    "plateau, validation amid epochs": [*PLATEAU, "--trainer.val_check_interval=11"],
+    "plateau, validation amid epochs": [
+        *LIGHTNINGS_PLATEAU,
+        "--trainer.val_check_interval=11",
+    ],
     "accumulation, validation amid it": [
         "--trainer.accumulate_grad_batches=3",
         "--trainer.val_check_interval=7",
@@ -192,7 +197,7 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: RunCommand, kill: Any) -> N
             cli("fit", "--ckpt_path=last", f"--trainer.max_epochs={limit}")
         )
         assert line.startswith(
-            "--trainer.max_epochs: a run whose learning rate makes one cycle cannot"
+            "--trainer.max_epochs: a run whose learning rate is planned to its end can"
         )
     assert Path("lightning_logs/version_0/config.yaml").read_text() == held
     assert cli("fit", "--ckpt_path=last").code == 0
