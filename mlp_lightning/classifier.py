@@ -148,6 +148,15 @@ class MLPClassifier(LightningModule):
         self.log(f"{stage}/loss", self.mean_loss)
         return {"logits": logits}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an evaluation that was broken off has counted."""
+        self.mean_loss.reset()
+        self.confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget what an evaluation that was broken off has counted."""
+        self.on_validation_epoch_start()
+
     def on_validation_epoch_end(self) -> None:
         """Log `val/acc`, and `val_acc/0` to `val_acc/9`."""
         self.log_accuracies("val")

@@ -1,8 +1,8 @@
 """Train a multilayer perceptron on MNIST, and test it."""
 
 import shlex
-import shutil
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from mlp_lightning import errors, runs, tuning
+from mlp_lightning import errors, locks, runs, tuning
 from mlp_lightning.arguments import ShortParser, find_option, parse_words
 from mlp_lightning.batches import DEFAULT_SEED
 from mlp_lightning.checkpoints import RunCheckpoint
@@ -36,12 +36,7 @@ from mlp_lightning.hardware import (
 from mlp_lightning.loggers import build_loggers, open_loggers
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.projector import Projector
-from mlp_lightning.results import (
-    print_result,
-    save_test_pictures,
-    save_test_result,
-    write_hparams,
-)
+from mlp_lightning.results import print_result, save_test, write_hparams
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
@@ -70,7 +65,8 @@ class MLPCLI(LightningCLI):
         self.run_folder: Path | None = None  # of the run that is made, or gone on with
         errors.silence_libraries()
         name_option = partial(find_option, parsers=self.parsers)
-        with errors.report_errors(name_option, self.describe_resumption):
+        report = errors.report_errors(name_option, self.describe_resumption)
+        with report, ExitStack() as self.locks:
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
@@ -118,7 +114,7 @@ class MLPCLI(LightningCLI):
         """Set the config, and find the run or the checkpoint to begin with."""
         words = list(sys.argv[1:] if args is None else args)
         parse = partial(parse_words, parser, subparsers=self.parsers)
-        self.start = find_start(words, parse)
+        self.start = find_start(words, parse, self.locks)
         self.run_folder = self.start.run
         self.config = self.start.config
         self.command = self.config.subcommand
@@ -219,12 +215,9 @@ class MLPCLI(LightningCLI):
             with use_threads(threads):
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
-            is_refused = errors.find_exit_code(error) == errors.REFUSED
-            # The steps of child processes, as of ddp_fork, are not counted here.
-            has_saved = Path(self.run_folder or "", "checkpoints").exists()
-            has_begun = self.trainer.global_step > 0 or has_saved
-            if is_new and self.run_folder and is_refused and not has_begun:
-                shutil.rmtree(self.run_folder, ignore_errors=True)
+            if is_new and self.run_folder and self.trainer.global_step == 0:
+                self.locks.close()  # some systems remove no open file
+                runs.remove_if_refused(self.run_folder, error)
             raise
         if self.run_folder and self.keeps_checkpoints:
             score = self.run_checkpoint.best_score
@@ -249,6 +242,7 @@ class MLPCLI(LightningCLI):
         if is_new and keeps_files and is_first_process:
             root = self.options.trainer.default_root_dir
             self.run_folder = runs.make_run(config_text, root)
+            self.locks.enter_context(locks.lock_run(self.run_folder))
         run = self.run_folder or Path()  # the other processes write nothing
         self.run_checkpoint.use_run(run, config_text)
         self.figures.describe_run(config_text, settings)
@@ -277,10 +271,8 @@ class MLPCLI(LightningCLI):
         whole = [len(self.datamodule.test_dataloader())]
         if self.run_folder and self.trainer.num_test_batches == whole:
             metrics = dict(results[0])
-            save_test_result(self.run_folder, self.start, metrics)
-            if self.draws:
-                pictures = self.figures.draw_evaluation(self.model)
-                save_test_pictures(self.run_folder, pictures)
+            pictures = self.figures.draw_evaluation(self.model) if self.draws else {}
+            save_test(self.run_folder, self.start, metrics, pictures)
 
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Mapping
 from math import inf
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import torch
 
-from mlp_lightning.errors import SettingError
+from mlp_lightning.errors import REFUSED, SettingError, find_exit_code
 
 KEYWORDS = ("best", "last")  # checkpoints of the newest run
 RUN_NAME = re.compile(r"version_\d+")
@@ -196,6 +197,14 @@ def rename_to_free_number(folder: Path, logs: Path, number: int) -> Path:
             if not run.exists():
                 raise
         number += 1  # another process was faster
+
+
+def remove_if_refused(run: Path, error: Exception) -> None:
+    """Remove a new run if the error that ended it is a refusal."""
+    # The steps of child processes, as of ddp_fork, are not counted in this one.
+    has_saved = (run / "checkpoints").exists()
+    if find_exit_code(error) == REFUSED and not has_saved:
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def write_config(config: str, run: Path) -> None:

@@ -23,23 +23,12 @@ from support import (
     link_data,
     open_browser,
 )
-from tensorboard.summary.writer import event_file_writer
 
 from mlp_lightning import MNISTDataModule
 from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.cli import MLPCLI
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def ordered_event_files() -> None:
-    """Let TensorBoard read the files of one run in the order they were written in.
-
-    It orders those of the same second by name, in which 10 would come before 9.
-    """
-    counter = event_file_writer.AtomicCounter(1_000_000)
-    setattr(event_file_writer, "_global_uid", counter)  # noqa: B010
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -223,7 +223,7 @@ BUGS_OF_OTHER_COMMANDS = [
     Bug(hardware, "measure_slowdown", UNPACK, "test"),
     Bug(MLPClassifier, "test_step", UNPACK_BATCH, "test"),
     Bug(MLPCLI, "test", COMPUTE, "test", after="trainer.test("),
-    Bug(results, "save_test_result", COUNT, "test"),
+    Bug(results, "save_test", COUNT, "test"),
     Bug(MLPClassifier, "predict_step", COUNT, "predict"),
     Bug(PictureLoader, "__iter__", COMPUTE, PREDICT),
     Bug(handwriting, "read_digit", CONVERT, PREDICT),

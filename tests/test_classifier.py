@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import lightning
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from support import QUIET_TRAINER, read_curves
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -508,3 +509,65 @@ def test_a_registered_name_takes_no_text() -> None:
     with pytest.raises(TypeError, match="cannot assign 'str' as child module"):
         model.network = "fit"  # type: ignore[assignment]
     assert isinstance(model.network, nn.Module)
+
+
+class Recount(Callback):
+    """Counts again what is validated, from what the steps return."""
+
+    def __init__(self, break_off: bool = False) -> None:
+        self.break_off = break_off  # in the second batch
+        self.digits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+        self.losses: list[Tensor] = []
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.digits, self.labels, self.losses = [], [], []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        logits, labels = outputs["logits"], batch[1]
+        self.digits.append(logits.argmax(dim=1))
+        self.labels.append(labels)
+        self.losses.append(functional.cross_entropy(logits, labels, reduction="none"))
+        if self.break_off and batch_idx == 1:
+            raise InterruptedError
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        digits, labels = torch.cat(self.digits), torch.cat(self.labels)
+        expected = torch.bincount(labels * 10 + digits, minlength=100).view(10, 10)
+        assert torch.equal(getattr(module, "confusion_matrix"), expected)  # noqa: B009
+        accuracy = (digits == labels).float().mean()
+        assert torch.isclose(trainer.callback_metrics["val/acc"], accuracy)
+        loss = torch.cat(self.losses).mean()
+        assert torch.isclose(trainer.callback_metrics["val/loss"], loss)
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0.5, 2_000), (3, 3_000), (9, 5_000)])
+def test_a_limited_validation_counts_what_it_has_validated(
+    limit: float, count: int, data_dir: Path
+) -> None:
+    """In each of several validations, after a broken one, and in a sanity check."""
+    model, data = MLPClassifier([]), MNISTDataModule(str(data_dir))
+    settings = {
+        **QUIET_TRAINER,
+        "limit_val_batches": limit,
+        "limit_train_batches": 4,
+        "val_check_interval": 2,
+        "num_sanity_val_steps": 1,
+        "max_epochs": 1,
+    }
+    with pytest.raises(InterruptedError):
+        lightning.Trainer(**settings, callbacks=[Recount(break_off=True)]).validate(
+            model, data, verbose=False
+        )
+    model.train()
+    recount = Recount()
+    lightning.Trainer(**settings, callbacks=[recount]).fit(model, data)
+    assert len(torch.cat(recount.labels)) == count

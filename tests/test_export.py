@@ -551,6 +551,13 @@ def test_what_the_machine_lacks_is_not_taken_for_the_networks(
     assert caught.value is failure
 
 
+def test_an_exporters_refusal_carries_no_colours() -> None:
+    with pytest.raises(SettingError) as caught, export.convert_exporter_errors(".onnx"):
+        raise Exception("\x1b[96mNo \x1b[1;31mONNX function\x1b[0m found\nsee there")
+    text = "--output: .onnx cannot hold this network: No ONNX function found"
+    assert str(caught.value) == text
+
+
 def test_an_exporters_refusal_gives_the_first_cause_in_one_line() -> None:
     def refuse() -> None:
         try:

@@ -58,7 +58,7 @@ def test_a_csv_goes_on_as_tensorboard_does(cli: RunCommand, kill: Any) -> None:
     assert curves == read_curves(RUN_0)
     files = {path.name for path in RUN_1.iterdir()}
     events = {path.name for path in RUN_1.glob("events.out.*")}
-    named = {"checkpoints", "config.yaml", "hparams.yaml", "metrics.csv"}
+    named = {".lock", "checkpoints", "config.yaml", "hparams.yaml", "metrics.csv"}
     assert files == named | events
     # A test adds its row.
     assert cli("test", CSV).code == 0
