@@ -39,6 +39,7 @@ from mlp_lightning.projector import Projector
 from mlp_lightning.results import print_result, save_test, write_hparams
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
+from mlp_lightning.tensorboard import find_board_logger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
 MAX_EPOCHS = 5  # as in the tutorial
@@ -156,6 +157,8 @@ class MLPCLI(LightningCLI):
         """Add checkpoints, pictures and a bar, and no logger until there is a run."""
         options = {**self.trainer_options, **kwargs}
         user_callbacks = tuning.remove_finders(options["callbacks"])
+        has_finders = len(user_callbacks) < len(options["callbacks"])
+        self.searches = has_finders and not options["fast_dev_run"]
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
         if self.command != "fit":
@@ -204,14 +207,14 @@ class MLPCLI(LightningCLI):
     ) -> None:
         """Train in the folder of a run, and say what to do next."""
         is_new = self.run_folder is None
-        if is_new and not self.options.trainer.fast_dev_run:
+        path = self.start.path
+        if is_new and self.searches:
             with use_threads(self.count_threads()):
                 tuning.search_settings(self.options, self.model, self.datamodule)
-        path = self.start.path
-        threads = self.count_threads()
-        announce_threads(threads)
         try:
             self.open_run()
+            threads = self.count_threads()
+            announce_threads(threads)
             with use_threads(threads):
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
@@ -221,7 +224,8 @@ class MLPCLI(LightningCLI):
             raise
         if self.run_folder and self.keeps_checkpoints:
             score = self.run_checkpoint.best_score
-            print_result(self.run_folder, score, self.logs_to_run)
+            has_curves = find_board_logger(self.trainer) is not None
+            print_result(self.run_folder, score, has_curves)
 
     def count_threads(self) -> int:
         """Return how many threads train; Lightning's number if it starts processes."""
@@ -245,7 +249,7 @@ class MLPCLI(LightningCLI):
             self.locks.enter_context(locks.lock_run(self.run_folder))
         run = self.run_folder or Path()  # the other processes write nothing
         self.run_checkpoint.use_run(run, config_text)
-        self.figures.describe_run(config_text, settings)
+        self.figures.use_run(self.run_folder, config_text, settings)
         if self.logs_to_run:
             trainer = self.options.trainer
             loggers = build_loggers(trainer, run, self.start.step)

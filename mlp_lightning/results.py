@@ -61,9 +61,10 @@ def save_test(
     try:
         # TensorBoard would show no more of a training once the test has added a file.
         with lock_run(run):
-            logger = TensorBoardLogger(run.parent, "", run.name)
-            logger.log_metrics(metrics, start.step - 1)  # where val/acc of these is
-            logger.finalize("success")
+            if any(run.glob("events.out.tfevents.*")):
+                logger = TensorBoardLogger(run.parent, "", run.name)
+                logger.log_metrics(metrics, start.step - 1)  # where val/acc of these is
+                logger.finalize("success")
     except SettingError:
         print(f"{run} is in use by another process: it does not keep this result")
         return
