@@ -26,7 +26,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from mlp_lightning.callbacks import check_finite
 from mlp_lightning.errors import SettingError
-from mlp_lightning.runs import CheckpointContent, write_config
+from mlp_lightning.runs import CheckpointContent, read_checkpoint, write_config
 
 NOT_VALIDATED = -1.0  # below any accuracy
 
@@ -85,6 +85,15 @@ class RunCheckpoint(Checkpoint):
         """Take over what the run has reached."""
         self.best_score = state["best_score"]
         self.metrics = state["metrics"]
+
+    def read_back(self) -> None:
+        """Take over what was reached by the processes that Lightning has started."""
+        path = self.run / "checkpoints" / "last.ckpt"
+        if self.finished or not path.exists():
+            return
+        state = read_checkpoint(path, resumable=True)["callbacks"][self.state_key]
+        self.load_state_dict(state)
+        self.finished = state["finished"]
 
     def on_load_checkpoint(
         self, trainer: Trainer, module: LightningModule, checkpoint: CheckpointContent
@@ -162,7 +171,8 @@ class RunCheckpoint(Checkpoint):
         if is_due and step > self.saved_step:
             self.save_last(trainer)
         if stop:
-            raise SystemExit(128 + stop)
+            # torch stops the other processes as soon as one ends with an error.
+            raise SystemExit(128 + stop if trainer.is_global_zero else 0)
 
     def agree_on_signal(self, trainer: Trainer) -> int:
         """Return the signal to stop for, 0 for none: the same in all processes."""

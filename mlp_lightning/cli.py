@@ -25,22 +25,17 @@ from mlp_lightning.checks import (
 )
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.figures import Figures
 from mlp_lightning.hardware import (
     announce_threads,
     choose_threads,
+    use_forkable_threads,
     use_threads,
     warn_of_slow_precision,
 )
 from mlp_lightning.predictions import Predictions
-from mlp_lightning.results import (
-    print_result,
-    save_test_pictures,
-    save_test_result,
-    write_hparams,
-)
+from mlp_lightning.results import Results, print_result, write_hparams
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
@@ -178,6 +173,9 @@ class MLPCLI(LightningCLI):
             callbacks.append(self.run_checkpoint)
         if self.draws:
             callbacks.append(self.figures)
+        if self.command == "test":
+            drawn = self.figures if self.draws else None
+            callbacks.append(Results(self.start, drawn))
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))
@@ -191,11 +189,13 @@ class MLPCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Try what can be tried before anything is written."""
-        if self.start.path:
-            load_weights(self.model, self.start.checkpoint)
-        device = self.trainer.strategy.root_device
-        if self.command == "fit":
-            try_optimizer(self.model, device)
+        strategy = self.trainer.strategy
+        device = strategy.root_device
+        with use_forkable_threads(strategy):
+            if self.start.path:
+                load_weights(self.model, self.start.checkpoint)
+            if self.command == "fit":
+                try_optimizer(self.model, device)
         if self.command != "export" and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 
@@ -211,7 +211,7 @@ class MLPCLI(LightningCLI):
         threads = self.count_threads()
         announce_threads(threads)
         try:
-            with use_threads(threads):
+            with use_threads(threads), errors.forward_signals(self.trainer.strategy):
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
             is_refused = errors.find_exit_code(error) == errors.REFUSED
@@ -222,6 +222,7 @@ class MLPCLI(LightningCLI):
                 shutil.rmtree(self.run_folder, ignore_errors=True)
             raise
         if self.run_folder and self.keeps_checkpoints:
+            self.run_checkpoint.read_back()
             score = self.run_checkpoint.best_score
             print_result(self.run_folder, score, self.logs_to_run)
 
@@ -248,35 +249,15 @@ class MLPCLI(LightningCLI):
             if is_first_process:
                 write_hparams(run, self.settings)
 
-    def test(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule,
-        verbose: bool,
-        **_: object,
-    ) -> None:
-        """Note the result in the run, unless only some of the images were counted."""
-        results = self.trainer.test(model, None, None, verbose, datamodule)
-        if not self.trainer.is_global_zero:
-            return
-        if self.model.confusion_matrix is not None:
-            confusions = most_confused(self.model.confusion_matrix)
-            print(f"Most often taken for another: {confusions}")
-        whole = [len(self.datamodule.test_dataloader())]
-        if self.run_folder and self.trainer.num_test_batches == whole:
-            metrics = dict(results[0])
-            save_test_result(self.run_folder, self.start, metrics)
-            if self.draws:
-                pictures = self.figures.draw_evaluation(self.model)
-                save_test_pictures(self.run_folder, pictures)
-
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object
     ) -> None:
         """Write the digit and the ten probabilities of each picture, or test image."""
         self.trainer.predict(model, None, datamodule, return_predictions=False)
-        count = self.predictions.error_count
-        if self.trainer.is_global_zero and count:
+        if not self.trainer.is_global_zero:
+            return
+        count = self.predictions.count_errors()
+        if count:
             files = "1 file shows" if count == 1 else f"{count} files show"
             errors.exit_with_error(errors.FAILED, f"{files} no digit: see the table")
 

@@ -7,13 +7,16 @@ that a CPU does not have, three refusals of Lightning, and what a child process 
 import logging
 import pkgutil
 import re
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import NoReturn
 
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
     SIGTERMException,
@@ -21,7 +24,7 @@ from lightning.pytorch.utilities.exceptions import (
 from lightning.pytorch.utilities.memory import is_oom_error
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.distributed import DistError
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 PROGRAM = "python -m mlp_lightning"
 
@@ -42,7 +45,13 @@ class SettingError(ValueError):
 
 # A module is missing if an option needs a package that is not installed.
 REFUSALS = (SettingError, MisconfigurationException, ModuleNotFoundError)
-FAILURES = (OSError, FloatingPointError, MemoryError, DistError)
+FAILURES = (
+    OSError,
+    FloatingPointError,
+    MemoryError,
+    DistError,
+    ProcessExitedException,  # killed, as by Linux when memory runs out
+)
 # How messages begin with which Lightning refuses a setting when the training has begun,
 # in errors that have no type of their own.
 LIGHTNING_REFUSALS = (
@@ -123,6 +132,37 @@ def restore_child_error(error: ProcessRaisedException) -> Exception:
         restored: Exception = child_type(message.strip())
         return restored
     return error
+
+
+@contextmanager
+def forward_signals(strategy: Strategy) -> Iterator[None]:
+    """Stop with the processes that Lightning starts, whichever is told to stop.
+
+    Each signal is passed on as the other one. Those processes may have the same one
+    from the terminal, and a second of its kind does not wait for the step to end.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        if strategy.launcher is not None:
+            other = signal.SIGTERM if number == signal.SIGINT else signal.SIGINT
+            strategy.launcher.kill(other)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(TERMINATED)
+
+    handlers = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError):  # only the main thread may listen
+                handlers[number] = signal.signal(number, stop)
+        yield
+    except ProcessExitedException as error:
+        if error.exit_code in (INTERRUPTED, TERMINATED):
+            raise SystemExit(error.exit_code) from error
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def leave_os_errors_to_main_thread(args: threading.ExceptHookArgs) -> None:

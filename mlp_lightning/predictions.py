@@ -112,7 +112,6 @@ class Predictions(Callback):
         self.path = folder / "predictions.csv"
         self.picture_path = self.path.with_suffix(".png")
         self.count = 0
-        self.error_count = 0  # files that show no digit
         self.least_certain: list[Answer] = []
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
@@ -147,9 +146,7 @@ class Predictions(Callback):
             if answer.source.file is not None:
                 line = answer.printed_line()
                 print(line)
-            if answer.source.error:
-                self.error_count += 1
-            else:
+            if not answer.source.error:
                 self.least_certain.append(answer)
         self.count += len(answers)
         self.least_certain.sort(key=certainty)
@@ -169,6 +166,11 @@ class Predictions(Callback):
         """Name the two files, below the progress bar, which has ended by now."""
         if trainer.is_global_zero:
             print(f"Wrote {self.path} and {self.picture_path}")
+
+    def count_errors(self) -> int:
+        """Return how many files show no digit, as the finished table has it."""
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return sum(row["error"] != "" for row in csv.DictReader(file))
 
     def match(self, batch: PredictBatch, probabilities: Tensor) -> list[Answer]:
         """Return the answer for each image in the batch."""
