@@ -69,6 +69,7 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model sum")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    threading.excepthook = leave_os_errors_to_main_thread
 
 
 @rank_zero_only
@@ -183,7 +184,6 @@ def report_errors(
         name_option: Returns the command line's name of a setting such as `batch_size`.
         describe_resumption: Returns what to add for the user who has stopped a run.
     """
-    threading.excepthook = leave_os_errors_to_main_thread
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
