@@ -146,12 +146,10 @@ class RunCheckpoint(Checkpoint):
         trainer._logger_connector._callback_metrics.update(metrics)
 
     def note_signal(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal until the step is done; a second one does not wait."""
+        """Remember a signal until the step is done; a second Ctrl-C does not wait."""
         self.received_signal = number
         if number == signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
-        else:
-            signal.signal(number, signal.SIG_DFL)
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: object, batch_idx: int

@@ -139,14 +139,13 @@ def restore_child_error(error: ProcessRaisedException) -> Exception:
 def forward_signals(strategy: Strategy) -> Iterator[None]:
     """Stop with the processes that Lightning starts, whichever is told to stop.
 
-    Each signal is passed on as the other one. Those processes may have the same one
-    from the terminal, and a second of its kind does not wait for the step to end.
+    They are sent SIGTERM, which may come twice: from a terminal they have had Ctrl-C
+    already, and a second one would not wait for the step to end.
     """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         if strategy.launcher is not None:
-            other = signal.SIGTERM if number == signal.SIGINT else signal.SIGINT
-            strategy.launcher.kill(other)
+            strategy.launcher.kill(signal.SIGTERM)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(TERMINATED)
