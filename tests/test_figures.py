@@ -391,6 +391,8 @@ def test_two_processes_draw_what_one_draws(shell: RunCommand) -> None:
     words = [word for word in SHORT_RUN if "figures" not in word]
     done = shell("fit", *words, "--trainer.max_epochs=1", *TWO_FORKS)
     assert done.code == 0, done.err
+    assert "\nval/acc 0." in done.out
+    assert f"Saved {RUN / 'checkpoints/best.ckpt'}\n" in done.out
     board = read_events(RUN)
     path = RUN / "checkpoints/last.ckpt"
     model = MLPClassifier.load_from_checkpoint(path, "cpu")
