@@ -44,7 +44,7 @@ def test_fit_then_test(cli: RunCommand) -> None:
     run = "lightning_logs/version_0"
     best = f"{run}/checkpoints/best.ckpt"
     files = {file.name for file in Path(run).iterdir() if "tfevents" not in file.name}
-    assert files == {"config.yaml", "hparams.yaml", "checkpoints"}
+    assert files == {".lock", "config.yaml", "hparams.yaml", "checkpoints"}
     assert set(os.listdir(f"{run}/checkpoints")) == {"best.ckpt", "last.ckpt"}
     assert re.search(r"train/loss=\d\.\d", fitted.out)  # in the progress bar
     val_acc, saved, test, tensorboard = fitted.out.splitlines()[-4:]
