@@ -177,7 +177,7 @@ BUGS_IN_A_RUN = [
     Bug(hardware, "count_cores", CONVERT, WIDE),
     Bug(hardware, "read_cpu_quota", UNPACK, WIDE),
     Bug(MLPCLI, "open_run", CONVERT, after="make_run("),
-    Bug(MLPCLI, "fit", COUNT, before="trainer.fit("),
+    Bug(MLPCLI, "open_run", COUNT, before="write_hparams("),
     Bug(MLPCLI, "fit", COMPUTE, after="trainer.fit("),
 ]
 # Met by `fit` before there is a folder.

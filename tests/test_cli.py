@@ -45,7 +45,7 @@ def test_fit_then_test(cli: RunCommand) -> None:
     best = f"{run}/checkpoints/best.ckpt"
     files = {file.name for file in Path(run).iterdir() if "tfevents" not in file.name}
     assert files == {
-        *("config.yaml", "hparams.yaml", "checkpoints"),
+        *(".lock", "config.yaml", "hparams.yaml", "checkpoints"),
         *("projector", "projector_config.pbtxt"),
     }
     assert set(os.listdir(f"{run}/checkpoints")) == {"best.ckpt", "last.ckpt"}
