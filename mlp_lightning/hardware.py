@@ -9,7 +9,7 @@ beside another one can take ten times as long. docs/speed.md has the measurement
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
 from pathlib import Path
 
@@ -144,8 +144,9 @@ def use_forkable_threads(strategy: Strategy) -> AbstractContextManager[None]:
     """
     launcher = strategy.launcher
     # Notebooks, which Lightning calls interactive, can be forked alone.
-    forks = launcher is not None and launcher.is_interactive_compatible
-    return use_threads(1 if forks else torch.get_num_threads())
+    if launcher is not None and launcher.is_interactive_compatible:
+        return use_threads(1)
+    return nullcontext()
 
 
 def warn_of_slow_precision(precision: str) -> None:
