@@ -144,8 +144,9 @@ def use_forkable_threads(strategy: Strategy) -> AbstractContextManager[None]:
     """
     launcher = strategy.launcher
     # Notebooks, which Lightning calls interactive, can be forked alone.
-    forks = launcher is not None and launcher.is_interactive_compatible
-    return use_threads(1) if forks else nullcontext()
+    if launcher is not None and launcher.is_interactive_compatible:
+        return use_threads(1)
+    return nullcontext()
 
 
 def warn_of_slow_precision(precision: str) -> None:
