@@ -322,7 +322,7 @@ def test_help_shows_our_options_first(cli: RunCommand) -> None:
     assert outcome.code == 0
     usage, *lines = outcome.out.splitlines()
     assert usage == "usage: python -m mlp_lightning fit [options]"
-    ours = "\n".join(lines[:61])
+    ours = "\n".join(lines[:64])
     for option in (
         "hidden_sizes",
         "activation",
