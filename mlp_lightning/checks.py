@@ -46,8 +46,21 @@ def check_group(name: str, settings: object) -> None:
             raise SettingError(f"{key}: must have a value, got null")
 
 
-def load_weights(model: MLPClassifier, checkpoint: CheckpointContent) -> None:
-    """Load the weights; to resume a training, Lightning loads them once more."""
+def load_weights(
+    model: MLPClassifier, checkpoint: CheckpointContent, precision: str
+) -> None:
+    """Load the weights; to resume a training, Lightning loads them once more.
+
+    Args:
+        model: The model.
+        checkpoint: Has the weights.
+        precision: Of the training or test, as Lightning's Trainer has it.
+
+    Raises:
+        SettingError: If they are those of another network.
+    """
+    if precision == "64-true":
+        model.double()  # Lightning does it after it has loaded, and rounded, them
     try:
         model.load_state_dict(checkpoint.get("state_dict", {}))
     except RuntimeError as error:

@@ -192,7 +192,7 @@ class MLPCLI(LightningCLI):
     def after_instantiate_classes(self) -> None:
         """Try what can be tried before anything is written."""
         if self.start.path:
-            load_weights(self.model, self.start.checkpoint)
+            load_weights(self.model, self.start.checkpoint, self.trainer.precision)
         device = self.trainer.strategy.root_device
         if self.command == "fit":
             try_optimizer(self.model, device)
