@@ -2,9 +2,10 @@
 
 import difflib
 import re
+import warnings
 from argparse import HelpFormatter
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
@@ -12,6 +13,10 @@ from lightning.pytorch.cli import LightningArgumentParser
 from mlp_lightning.errors import REFUSED, SettingError
 
 MIN_SIMILARITY = 0.75  # of a misspelt option to the one that is suggested
+# How jsonargparse says that a value is not of one of the types of its option.
+OTHER_TYPE = re.compile("Expected an? |Import path .* not correspond|Not a valid sub")
+
+UNWRITTEN = "Unable to serialize instance "
 
 
 class ArgumentRefusal(SystemExit):
@@ -39,6 +44,17 @@ class ShortParser(LightningArgumentParser):
         self.usage = f"{program} [options]"
         whole = super().format_help(*args)
         return re.sub(r",\s+known\s+subclasses:[^)]*", "", whole)
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Return settings as text that can be parsed again.
+
+        Of a setting that may be an object or its name, jsonargparse writes that it
+        cannot write the object, and then the name.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", rf"\s*{UNWRITTEN}")
+            text: str = super().dump(*args, **kwargs)
+        return text.replace(UNWRITTEN, "")
 
 
 def parse_words(
@@ -108,6 +124,22 @@ def describe_refusal(message: str, words: Sequence[str], options: Iterable[str])
         if files:
             message += f" (in {' or '.join(files)})"
     return message + suggest_option(f"--{name}", options)
+
+
+def shorten_refusal(message: str) -> str:
+    """Return why a class refuses its settings, out of all that jsonargparse says.
+
+    It lists one reason for each type that the option could have had, and most of them
+    say that the value is not of this type.
+
+    Args:
+        message: What jsonargparse says, in lines.
+    """
+    reasons = re.findall(r"^  - (.*(?:\n {4,}.*)*)", message, re.MULTILINE)
+    for reason in reasons:
+        if not OTHER_TYPE.match(reason):
+            return re.sub(r"^Problem with given class_path '.*':\s+", "", reason)
+    return message
 
 
 def suggest_option(given: str, options: Iterable[str]) -> str:
