@@ -1,7 +1,7 @@
 """How an error becomes one line and an exit code: by its type.
 
 Some errors have no type of their own, and are known by their message: memory
-that a CPU does not have, three refusals of Lightning, and what a child process raised.
+that a CPU does not have, four refusals of Lightning, and what a child process raised.
 """
 
 import logging
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from lightning.fabric.utilities.spike import TrainingSpikeException
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
     SIGTERMException,
@@ -42,12 +43,13 @@ class SettingError(ValueError):
 
 # A module is missing if an option needs a package that is not installed.
 REFUSALS = (SettingError, MisconfigurationException, ModuleNotFoundError)
-FAILURES = (OSError, FloatingPointError, MemoryError, DistError)
+FAILURES = (OSError, FloatingPointError, MemoryError, DistError, TrainingSpikeException)
 # How messages begin with which Lightning refuses a setting when the training has begun,
 # in errors that have no type of their own.
 LIGHTNING_REFUSALS = (
     "Early stopping conditioned on metric",
     "The current optimizer, ",
+    "When using the ModelParallelStrategy, ",
     "`val_check_interval` (",
 )
 
