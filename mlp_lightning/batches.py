@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from mlp_lightning.errors import SettingError
+from mlp_lightning.mlp import IMAGE_PIXELS
+
 DEFAULT_SEED = 42
+IMAGE_SIDE = 28  # pixels
 # Images, labels and perhaps a BatchOrigin; for pictures, images, files and errors.
 RawBatch = tuple[Any, ...]
 
@@ -27,6 +31,23 @@ class BatchOrigin(NamedTuple):
     seed: tuple[int, int, int]  # of the training, the epoch, the number of the batch
     batch_size: int  # images in the whole batch, over all processes
     share: slice  # those of them that this process has
+
+
+def check_images(images: object) -> Tensor:
+    """Return images of MNIST's size in its shape: uint8, (batch, 28, 28).
+
+    Raises:
+        SettingError: If they are not, as a loader of the user's own may yield them.
+    """
+    found = type(images).__name__
+    if isinstance(images, Tensor):
+        if images.dtype == torch.uint8 and images.shape[1:].numel() == IMAGE_PIXELS:
+            return images.reshape(-1, IMAGE_SIDE, IMAGE_SIDE)
+        found = f"{images.dtype}, {tuple(images.shape)}"
+    raise SettingError(
+        "dataloader: a batch must be (images, labels), with images as torch.uint8, "
+        f"(batch, 28, 28), from 0 to 255, got {found}"
+    )
 
 
 def start_of_training() -> tuple[int, int]:
@@ -48,7 +69,7 @@ class TensorBatches:
     """
 
     dataset: TensorDataset  # of images, (n, ...), and labels, (n,)
-    rows: Tensor  # int64, the images to take
+    rows: Tensor  # int64, the images to take; a subclass's own may be a list
     batch_size: int  # of all processes together
     rank: int = 0
     world_size: int = 1
@@ -57,6 +78,9 @@ class TensorBatches:
     # Asked when an epoch begins: the epoch, and its first batch, which is not 0 if the
     # epoch is resumed. Lightning would tell a sampler of the epoch alone.
     position: Callable[[], tuple[int, int]] = start_of_training
+
+    def __post_init__(self) -> None:
+        self.rows = torch.as_tensor(self.rows)
 
     def __len__(self) -> int:
         """Return the number of batches in a whole epoch, also while one is resumed."""

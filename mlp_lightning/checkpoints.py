@@ -16,19 +16,47 @@ following of lightning 2.6; tests/test_lightning_contract.py fails if they chang
 
 import os
 import signal
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import AsyncCheckpointIO
 
 from mlp_lightning.callbacks import check_finite
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import CheckpointContent, write_config
 
 NOT_VALIDATED = -1.0  # below any accuracy
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all, so that a kill leaves the one before."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: CheckpointContent,
+        path: str | Path,
+        storage_options: object = None,
+    ) -> None:
+        """Write beside the file, and rename."""
+        # Lightning writes into the system's folder for temporary files, and moves: to
+        # another file system, that is a copy.
+        part = f"{path}.part"
+        super().save_checkpoint(checkpoint, part, storage_options)
+        os.replace(part, path)
+
+
+def wrap_atomic_writing(plugins: Iterable[object]) -> None:
+    """Have those plugins write as AtomicCheckpointIO that leave it to Lightning how."""
+    for plugin in plugins:
+        if isinstance(plugin, AsyncCheckpointIO):
+            # Does nothing if it wraps a plugin of the user's already.
+            plugin.checkpoint_io = AtomicCheckpointIO()
 
 
 class RunCheckpoint(Checkpoint):
@@ -86,6 +114,12 @@ class RunCheckpoint(Checkpoint):
         self.best_score = state["best_score"]
         self.metrics = state["metrics"]
 
+    def setup(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """Have checkpoints written whole, unless a plugin of the user's writes them."""
+        # Lightning's default, and no subclass, which would be the user's.
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+
     def on_load_checkpoint(
         self, trainer: Trainer, module: LightningModule, checkpoint: CheckpointContent
     ) -> None:
@@ -108,7 +142,7 @@ class RunCheckpoint(Checkpoint):
             set_all(current, current["processed"] - pending)
         epochs = loops["epoch_progress"]
         epochs_done = epochs["current"]["started"]
-        if not epoch_is_over:
+        if not epoch_is_over and epochs_done > 0:  # 0: no training has begun
             epochs_done -= 1
         set_all(epochs["total"], epochs_done)
         set_all(epochs["current"], epochs_done)
@@ -202,7 +236,7 @@ class RunCheckpoint(Checkpoint):
         self.saved_step = trainer.global_step
 
     def save(self, trainer: Trainer, name: str) -> None:
-        """Write a checkpoint whole, or not at all.
+        """Write a checkpoint, after what the loggers still keep in memory.
 
         Raises:
             FloatingPointError: If a weight is not finite.
@@ -213,10 +247,8 @@ class RunCheckpoint(Checkpoint):
         self.metrics = {key: value.item() for key, value in metrics.items()}
         for logger in trainer.loggers:
             logger.save()  # or a kill would leave a gap in the curves
-        part = self.run / "checkpoints" / f"{name}.part"
-        trainer.save_checkpoint(part, weights_only=False)
-        if trainer.is_global_zero:
-            os.replace(part, part.with_suffix(""))
+        path = self.run / "checkpoints" / name
+        trainer.save_checkpoint(path, weights_only=False)
 
 
 def set_all(counters: dict[str, int], value: int) -> None:

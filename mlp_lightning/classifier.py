@@ -1,13 +1,16 @@
 """The MLP in training: loss, metrics, optimizer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
-from math import inf
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import (
+    LRSchedulerCallable,
+    OptimizerCallable,
+    ReduceLROnPlateau,
+)
 from lightning.pytorch.utilities.types import (
     LRSchedulerConfigType,
     OptimizerLRScheduler,
@@ -15,14 +18,17 @@ from lightning.pytorch.utilities.types import (
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mlp_lightning.callbacks import StepCallback
 from mlp_lightning.errors import SettingError
 from mlp_lightning.mlp import CLASSES, MLP, Activation, normalise
+from mlp_lightning.schedules import build_schedule, check_rate
 
+# On the command line, ReduceLROnPlateau is Lightning's, which knows its metric: this
+# type comes first, since torch has a class of the same name.
+LRScheduler = Callable[[Optimizer], ReduceLROnPlateau] | LRSchedulerCallable
 Batch = tuple[Tensor, Tensor]  # normalised images (batch, 1, 28, 28), labels (batch,)
 
 
@@ -37,7 +43,7 @@ class MLPClassifier(LightningModule):
         optimizer: OptimizerCallable = lambda parameters: torch.optim.SGD(
             parameters, lr=0.01
         ),
-        lr_scheduler: LRSchedulerCallable | None = None,
+        lr_scheduler: LRScheduler | None = None,
     ) -> None:
         """Build the network.
 
@@ -51,9 +57,9 @@ class MLPClassifier(LightningModule):
                 activation.
             optimizer: A class of torch.optim by name, its settings as
                 --model.optimizer.lr and so on.
-            lr_scheduler: A class of torch's by name, stepped every epoch; OneCycleLR is
-                stepped every optimizer step and gets its total_steps from the training
-                itself.
+            lr_scheduler: A class of torch's by name, stepped every epoch; OneCycleLR
+                and CosineAnnealingLR get their length from the training itself, and
+                are stepped every optimizer step.
 
         Raises:
             SettingError: If a setting is out of its range.
@@ -66,6 +72,8 @@ class MLPClassifier(LightningModule):
         self.network = MLP(hidden_sizes, activation, dropout)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+        # Takes the place of the optimizer's own: Lightning's Tuner sets it.
+        self.lr: float | None = None
         self.mean_loss = MeanMetric(nan_strategy="disable")
         self.confusion = MulticlassConfusionMatrix(CLASSES, validate_args=False)
         # Of the last validation or test: (10, 10), a row for each true digit.
@@ -140,6 +148,15 @@ class MLPClassifier(LightningModule):
         self.log(f"{stage}/loss", self.mean_loss)
         return {"logits": logits}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget what an evaluation that was broken off has counted."""
+        self.mean_loss.reset()
+        self.confusion.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget what an evaluation that was broken off has counted."""
+        self.on_validation_epoch_start()
+
     def on_validation_epoch_end(self) -> None:
         """Log `val/acc`, and `val_acc/0` to `val_acc/9`."""
         self.log_accuracies("val")
@@ -185,6 +202,10 @@ class MLPClassifier(LightningModule):
         optimizer, schedule = self.build_optimizer(total_steps)
         if schedule is None:
             return optimizer
+        monitor = schedule["monitor"]
+        epochs = self.trainer.check_val_every_n_epoch
+        if monitor and monitor.startswith("val") and epochs:
+            schedule["frequency"] = epochs  # there is no such metric in between
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def build_optimizer(
@@ -203,30 +224,11 @@ class MLPClassifier(LightningModule):
             optimizer = self.optimizer(self.parameters())
         except (RuntimeError, TypeError, ValueError) as error:
             raise SettingError(f"optimizer: {error}") from error
+        if self.lr is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr
         schedule = None
         if self.lr_scheduler is not None:
-            schedule = self.build_schedule(optimizer, total_steps)
-        rate = optimizer.param_groups[0]["lr"]
-        if not 0 <= rate < inf:
-            culprit = "lr_scheduler" if schedule else "optimizer"
-            raise SettingError(
-                f"{culprit}: learning rates must be finite, and 0 or more, got {rate}"
-            )
+            schedule = build_schedule(self.lr_scheduler, optimizer, total_steps)
+        check_rate(optimizer, "lr_scheduler" if schedule else "optimizer")
         return optimizer, schedule
-
-    def build_schedule(
-        self, optimizer: Optimizer, total_steps: float
-    ) -> LRSchedulerConfigType:
-        """Build the schedule of the learning rate, and say when it is stepped."""
-        build: Any = self.lr_scheduler  # Lightning types it without keywords
-        try:
-            try:
-                scheduler = build(optimizer, total_steps=total_steps)
-            except TypeError:  # all but a one-cycle schedule take no number of steps
-                scheduler = build(optimizer)
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise SettingError(f"lr_scheduler: {error}") from error
-        interval = "step" if isinstance(scheduler, OneCycleLR) else "epoch"
-        # Lightning's own ReduceLROnPlateau names the metric that it waits for.
-        monitor = getattr(scheduler, "monitor", None)
-        return {"scheduler": scheduler, "interval": interval, "monitor": monitor}

@@ -1,8 +1,8 @@
 """Train a multilayer perceptron on MNIST, and test it."""
 
 import shlex
-import shutil
 import sys
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -11,17 +11,16 @@ from jsonargparse.typing import restricted_number_type
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 
-from mlp_lightning import errors, runs
+from mlp_lightning import errors, locks, runs, tuning
 from mlp_lightning.arguments import ShortParser, find_option, parse_words
 from mlp_lightning.batches import DEFAULT_SEED
 from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.checks import (
     build_trainer_parts,
     check_settings,
+    check_training,
     load_weights,
-    try_optimizer,
 )
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
@@ -34,13 +33,10 @@ from mlp_lightning.hardware import (
     use_threads,
     warn_of_slow_precision,
 )
+from mlp_lightning.loggers import build_loggers, open_loggers
 from mlp_lightning.predictions import Predictions
-from mlp_lightning.results import (
-    print_result,
-    save_test_pictures,
-    save_test_result,
-    write_hparams,
-)
+from mlp_lightning.projector import Projector
+from mlp_lightning.results import print_result, save_test, write_hparams
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
@@ -69,7 +65,8 @@ class MLPCLI(LightningCLI):
         self.run_folder: Path | None = None  # of the run that is made, or gone on with
         errors.silence_libraries()
         name_option = partial(find_option, parsers=self.parsers)
-        with errors.report_errors(name_option, self.describe_resumption):
+        report = errors.report_errors(name_option, self.describe_resumption)
+        with report, ExitStack() as self.locks:
             super().__init__(
                 MLPClassifier,
                 MNISTDataModule,
@@ -117,7 +114,7 @@ class MLPCLI(LightningCLI):
         """Set the config, and find the run or the checkpoint to begin with."""
         words = list(sys.argv[1:] if args is None else args)
         parse = partial(parse_words, parser, subparsers=self.parsers)
-        self.start = find_start(words, parse)
+        self.start = find_start(words, parse, self.locks)
         self.run_folder = self.start.run
         self.config = self.start.config
         self.command = self.config.subcommand
@@ -133,7 +130,7 @@ class MLPCLI(LightningCLI):
         trainer = self.options.trainer
         is_trial = trainer.fast_dev_run or trainer.barebones
         keeps_run = self.command == "fit" and not is_trial
-        self.logs_to_run = keeps_run and trainer.logger in (None, True)
+        self.logs_to_run = keeps_run and trainer.logger is not False
         self.keeps_checkpoints = keeps_run and trainer.enable_checkpointing is not False
         self.draws = self.options.figures and (keeps_run or self.command == "test")
 
@@ -143,7 +140,12 @@ class MLPCLI(LightningCLI):
         Lightning would build all at once. What the user's callbacks and loggers refuse
         could then not be told from a bug in model or data.
         """
-        self.trainer_options = build_trainer_parts(self.options.trainer)
+        trainer_options = self.options.trainer.clone()
+        if self.logs_to_run:
+            trainer_options.logger = False  # until there is a run
+        elif self.command != "fit":
+            trainer_options.logger = None
+        self.trainer_options = build_trainer_parts(trainer_options)
         whole = self.config
         self.config = whole.clone()
         del self.config[self.command]["trainer"]
@@ -153,11 +155,11 @@ class MLPCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: object) -> Trainer:
         """Add checkpoints, pictures and a bar, and no logger until there is a run."""
         options = {**self.trainer_options, **kwargs}
-        user_callbacks: list[Callback] = options["callbacks"]
+        user_callbacks = tuning.remove_finders(options["callbacks"])
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
-        if self.logs_to_run:
-            options["logger"] = False
+        if self.command != "fit":
+            options["logger"] = build_loggers(self.options.trainer, self.run_folder)
         if options["profiler"] is None and not options["barebones"]:
             options["profiler"] = IdleProfiler()
         try:
@@ -167,17 +169,13 @@ class MLPCLI(LightningCLI):
 
     def make_callbacks(self, user_callbacks: list[Callback]) -> list[Callback]:
         """Return what this project adds to the callbacks of the user."""
-        parsers = dict(zip(self.subcommands(), self.parsers, strict=True))
-        parser = parsers[self.command]
-        self.config_text = parser.dump(self.options, "yaml", False)  # nulls included
         self.run_checkpoint = self.config_init[self.command].checkpoint
-        self.settings = summarise_settings(self.options.as_dict())
-        self.figures = Figures(self.config_text, self.settings)
+        self.figures = Figures()
         callbacks: list[Callback] = []
         if self.keeps_checkpoints:
             callbacks.append(self.run_checkpoint)
         if self.draws:
-            callbacks.append(self.figures)
+            callbacks += [self.figures, Projector()]
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))
@@ -195,7 +193,7 @@ class MLPCLI(LightningCLI):
             load_weights(self.model, self.start.checkpoint, self.trainer.precision)
         device = self.trainer.strategy.root_device
         if self.command == "fit":
-            try_optimizer(self.model, device)
+            check_training(self.model, self.datamodule, self.trainer)
         if self.command != "export" and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 
@@ -206,20 +204,20 @@ class MLPCLI(LightningCLI):
     ) -> None:
         """Train in the folder of a run, and say what to do next."""
         is_new = self.run_folder is None
-        self.open_run()
+        if is_new and not self.options.trainer.fast_dev_run:
+            with use_threads(self.count_threads()):
+                tuning.search_settings(self.options, self.model, self.datamodule)
         path = self.start.path
         threads = self.count_threads()
         announce_threads(threads)
         try:
+            self.open_run()
             with use_threads(threads):
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
-            is_refused = errors.find_exit_code(error) == errors.REFUSED
-            # The steps of child processes, as of ddp_fork, are not counted here.
-            has_saved = Path(self.run_folder or "", "checkpoints").exists()
-            has_begun = self.trainer.global_step > 0 or has_saved
-            if is_new and self.run_folder and is_refused and not has_begun:
-                shutil.rmtree(self.run_folder, ignore_errors=True)
+            if is_new and self.run_folder and self.trainer.global_step == 0:
+                self.locks.close()  # some systems remove no open file
+                runs.remove_if_refused(self.run_folder, error)
             raise
         if self.run_folder and self.keeps_checkpoints:
             score = self.run_checkpoint.best_score
@@ -234,19 +232,27 @@ class MLPCLI(LightningCLI):
 
     def open_run(self) -> None:
         """Make the folder of the run if it is new, and have all written there."""
+        parsers = dict(zip(self.subcommands(), self.parsers, strict=True))
+        parser = parsers[self.command]
+        config_text = parser.dump(self.options, "yaml", False)  # nulls included
+        settings = summarise_settings(self.options.as_dict())
+        is_new = self.run_folder is None
         is_first_process = self.trainer.is_global_zero
         keeps_files = self.keeps_checkpoints or self.logs_to_run
-        if self.run_folder is None and keeps_files and is_first_process:
+        if is_new and keeps_files and is_first_process:
             root = self.options.trainer.default_root_dir
-            self.run_folder = runs.make_run(self.config_text, root)
+            self.run_folder = runs.make_run(config_text, root)
+            self.locks.enter_context(locks.lock_run(self.run_folder))
         run = self.run_folder or Path()  # the other processes write nothing
-        self.run_checkpoint.use_run(run, self.config_text)
+        self.run_checkpoint.use_run(run, config_text)
+        self.figures.describe_run(config_text, settings)
         if self.logs_to_run:
-            step = self.start.step
-            logger = TensorBoardLogger(run.parent, "", run.name, purge_step=step)
-            self.trainer.logger = logger
+            trainer = self.options.trainer
+            loggers = build_loggers(trainer, run, self.start.step)
+            open_loggers(loggers, run, settings if is_new else {})
+            self.trainer.loggers = loggers
             if is_first_process:
-                write_hparams(run, self.settings)
+                write_hparams(run, settings)
 
     def test(
         self,
@@ -265,10 +271,8 @@ class MLPCLI(LightningCLI):
         whole = [len(self.datamodule.test_dataloader())]
         if self.run_folder and self.trainer.num_test_batches == whole:
             metrics = dict(results[0])
-            save_test_result(self.run_folder, self.start, metrics)
-            if self.draws:
-                pictures = self.figures.draw_evaluation(self.model)
-                save_test_pictures(self.run_folder, pictures)
+            pictures = self.figures.draw_evaluation(self.model) if self.draws else {}
+            save_test(self.run_folder, self.start, metrics, pictures)
 
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object

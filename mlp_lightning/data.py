@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from glob import escape, glob
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -17,9 +16,16 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 from torchvision.datasets.utils import check_integrity
 
 from mlp_lightning.augment import Augmentation
-from mlp_lightning.batches import BatchOrigin, RawBatch, TensorBatches, get_seed
+from mlp_lightning.batches import (
+    BatchOrigin,
+    RawBatch,
+    TensorBatches,
+    check_images,
+    get_seed,
+)
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import PictureLoader
+from mlp_lightning.locks import make_scratch
 from mlp_lightning.mlp import normalise
 
 BUNDLED_DIR = Path(__file__).parent / "mnist"
@@ -100,16 +106,11 @@ class MNISTDataModule(LightningDataModule):
         """
         if self.images and self.trainer is not None and self.trainer.predicting:
             return  # pictures of the user's own
-        bad = [
-            name
-            for name, md5 in MD5.items()
-            if not check_integrity(self.raw_dir / name, md5)
-        ]
-        if not bad:
+        if not self.find_bad_files():
             return
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
-            self.unpack(bad)
+            self.unpack()
         except OSError as error:
             if not error.filename:
                 raise  # of the network
@@ -117,11 +118,22 @@ class MNISTDataModule(LightningDataModule):
             text = f"cannot be written, {error.strerror}: {path}"
             raise SettingError(f"data_dir: {text}") from error
 
-    def unpack(self, names: list[str]) -> None:
-        """Put these files into `raw_dir`, from the package, else from the network."""
+    def find_bad_files(self) -> list[str]:
+        """Return which of the four files are missing or damaged."""
+        return [
+            name
+            for name, md5 in MD5.items()
+            if not check_integrity(self.raw_dir / name, md5)
+        ]
+
+    def unpack(self) -> None:
+        """Put bad files into `raw_dir` anew, from the package, else the network."""
         # torchvision trusts any file of the right name, so it unpacks into an empty
         # folder, from verified archives. Moved in one step, a file is never seen half.
-        with TemporaryDirectory(dir=self.raw_dir) as scratch:
+        with make_scratch(self.raw_dir) as scratch:
+            names = self.find_bad_files()
+            if not names:
+                return  # another process has unpacked them meanwhile
             unpacked = Path(scratch, "MNIST", "raw")
             unpacked.mkdir(parents=True)
             for archive, md5 in MNIST.resources:
@@ -221,9 +233,12 @@ class MNISTDataModule(LightningDataModule):
         return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE, *self.process)
 
     def predict_dataloader(self) -> TensorBatches | PictureLoader:
-        """Return pictures or test images, all to each process, since nobody gathers."""
+        """Return test images, all to each process, or pictures, all to the first."""
         if self.images:
-            return self.pictures
+            rank, _ = self.process
+            # Only the first process writes answers, and pictures take long to read.
+            self.allow_zero_length_dataloader_with_multiple_devices = True
+            return PictureLoader([]) if rank else self.pictures
         rows = torch.arange(len(self.test_set))
         return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE)
 
@@ -236,17 +251,33 @@ class MNISTDataModule(LightningDataModule):
         )
 
     def on_after_batch_transfer(self, batch: RawBatch, dataloader_idx: int) -> RawBatch:
-        """Distort the images if the batch tells its origin, and normalise them.
+        """Distort training images if that is asked for, and normalise all images.
 
         Returns:
             Images, float32, (batch, 1, 28, 28), and labels, int64, (batch,); for
             pictures of the user's own, file names and errors in the labels' place.
+
+        Raises:
+            SettingError: If a loader of a subclass yields anything else than images as
+                MNIST has them.
         """
         images, *rest = batch
+        images = check_images(images)
         if rest and isinstance(rest[-1], BatchOrigin):
             origin = rest.pop()
             images = self.augmentation(images, *origin)
+        elif self.augmentation and self.trainer is not None and self.trainer.training:
+            origin = self.count_batch(len(images))
+            images = self.augmentation(images, *origin)
         return normalise(images), *rest
+
+    def count_batch(self, batch_size: int) -> BatchOrigin:
+        """Return the origin of a batch whose loader, a subclass's own, tells none."""
+        rank, world_size = self.process
+        epoch, batch = self.training_position()
+        # The loaders of several processes may know nothing of one another.
+        number = batch * world_size + rank
+        return BatchOrigin((get_seed(), epoch, number), batch_size, slice(None))
 
 
 def find_pictures(path: str) -> list[str]:

@@ -80,6 +80,21 @@ def enlarge(pixels: Pixels, side: int) -> Picture:
     return picture.resize(size, Image.Resampling.NEAREST)
 
 
+def draw_sprites(images: Tensor) -> Picture:
+    """Draw images, uint8, (n, 28, 28), in a square without gaps, row by row.
+
+    What is left over at its end is black. TensorBoard takes such a picture apart.
+    """
+    count = len(images)
+    side = math.ceil(math.sqrt(count))
+    cells = images.new_zeros(side * side, IMAGE_SIDE, IMAGE_SIDE)
+    cells[:count] = images
+    rows = cells.view(side, side, IMAGE_SIDE, IMAGE_SIDE)
+    rows = rows.transpose(1, 2)  # (side, 28, side, 28): the lines of pixels
+    pixels = rows.reshape(side * IMAGE_SIDE, side * IMAGE_SIDE)
+    return Image.fromarray(pixels.cpu().numpy())
+
+
 def denormalise(images: Tensor) -> Tensor:
     """Return the pixels, uint8, (n, 28, 28), that `mlp.normalise` made these images of.
 

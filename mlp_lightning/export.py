@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ TOLERANCE = 1e-5
 # Weights that one .onnx file holds: torch.onnx moves more into a second file, because
 # protobuf, the format beneath, ends at 2 GiB.
 MAX_ONNX_BYTES = 1536 * 2**20
+COLOURS = re.compile(r"\x1b\[[\d;]*m")  # as terminals take them
 INPUT_DESCRIPTION = (
     "images: uint8, (batch, 28, 28), 0 paper to 255 ink; normalised inside"
 )
@@ -188,11 +190,11 @@ def explain_cause(error: BaseException) -> str:
     """Return the first line of the error that led to this one.
 
     torch.onnx wraps it, for example "No ONNX function found for ...", in general advice
-    that is coloured for a terminal.
+    that is coloured for a terminal, as may be the error itself.
     """
     while error.__cause__ is not None:
         error = error.__cause__
-    first_line = str(error).partition("\n")[0]
+    first_line = COLOURS.sub("", str(error)).partition("\n")[0]
     return first_line or type(error).__name__
 
 

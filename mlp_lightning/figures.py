@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -22,11 +21,13 @@ from mlp_lightning.drawing import (
 )
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.tensorboard import (
+    LAYOUT,
     Pictures,
     add_graph,
     add_histogram,
     add_pictures,
     add_settings,
+    find_board_logger,
 )
 
 SECONDS_BETWEEN_DRAWINGS = 30  # A drawing takes 0.3 s on one CPU core.
@@ -90,10 +91,9 @@ class Figures(Callback):
     the last validation has left undrawn is drawn at the end.
     """
 
-    def __init__(self, config_text: str, settings: SettingsSummary) -> None:
-        """Take the run's config as YAML, and the settings to show with its results."""
-        self.config_text = config_text
-        self.settings = settings
+    def __init__(self) -> None:
+        self.config_text = ""
+        self.settings: SettingsSummary = {}
         # Only in the first process, and only if TensorBoard is among the loggers.
         self.board: SummaryWriter | None = None
         self.drawing_time = -inf  # of the last drawing, by time.monotonic
@@ -104,28 +104,33 @@ class Figures(Callback):
         self.confusion_matrix: Tensor | None = None
         self.undrawn_step: int | None = None
 
+    def describe_run(self, config_text: str, settings: SettingsSummary) -> None:
+        """Take the run's config as YAML, and the settings to show with its results."""
+        self.config_text = config_text
+        self.settings = settings
+
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         """Find the logger of TensorBoard, or tell that there is none."""
-        loggers = [
-            logger
-            for logger in trainer.loggers
-            if isinstance(logger, TensorBoardLogger)
-        ]
-        if trainer.loggers and not loggers:
+        logger = find_board_logger(trainer)
+        if trainer.loggers and logger is None:
             trainer.print("Pictures are left out: they need TensorBoard's logger")
-        if loggers and trainer.is_global_zero:
-            self.board = loggers[0].experiment
+        if logger is not None and trainer.is_global_zero:
+            self.board = logger.experiment
 
     def on_train_batch_start(
         self, trainer: Trainer, model: LightningModule, batch: Batch, batch_idx: int
     ) -> None:
-        """Show, before the first step, the config, training images and the graph."""
+        """Show, before the first step, the config, training images and the graph.
+
+        The layout of the page CUSTOM SCALARS goes with them.
+        """
         board = self.board
         has_begun = batch_idx > 0 or trainer.global_step > 0
         if board is None or has_begun:
             return
         text = f"```yaml\n{self.config_text}\n```"
         board.add_text("config", text)
+        board.add_custom_scalars(LAYOUT)
         images, labels = batch
         add_graph(board, model, images[:1])
         picture = draw_training_images(images, labels)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from PIL import ImageOps
@@ -20,7 +20,9 @@ from mlp_lightning.drawing import (
     denormalise,
     image_grid,
 )
+from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import PictureBatch, PictureError, open_picture
+from mlp_lightning.locks import take_lock
 
 MAX_PICTURES = 100  # in predictions.png: at most twenty rows
 MAX_NAME_LENGTH = 12  # characters of a file's name that fit in a title
@@ -111,6 +113,7 @@ class Predictions(Callback):
         folder = Path(os.path.expanduser(folder))
         self.path = folder / "predictions.csv"
         self.picture_path = self.path.with_suffix(".png")
+        self.table: TextIO | None = None  # open, and locked, in the first process
         self.count = 0
         self.error_count = 0  # files that show no digit
         self.least_certain: list[Answer] = []
@@ -122,11 +125,19 @@ class Predictions(Callback):
             bar.disable()  # Printed lines would be appended to it.
 
     def on_predict_start(self, trainer: Trainer, model: LightningModule) -> None:
-        """Begin the table."""
-        if trainer.is_global_zero:
-            folder = self.path.parent
-            folder.mkdir(parents=True, exist_ok=True)
-            self.write_rows([HEADER], mode="w")
+        """Begin the table, unless another process is writing it."""
+        if not trainer.is_global_zero:
+            return
+        folder = self.path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self.table = self.path.open("a", newline="", encoding="utf-8")
+        try:
+            take_lock(self.table)
+        except BlockingIOError as error:
+            text = f"{self.path} is being written by another process"
+            raise SettingError(f"--output: {text}") from error
+        self.table.truncate(0)
+        self.write_rows([HEADER])
 
     def on_predict_batch_end(
         self,
@@ -142,7 +153,7 @@ class Predictions(Callback):
             return  # Each process predicts all images.
         answers = self.match(batch, outputs)
         rows = [answer.table_row() for answer in answers]
-        self.write_rows(rows, mode="a")
+        self.write_rows(rows)
         for answer in answers:
             if answer.source.file is not None:
                 line = answer.printed_line()
@@ -167,8 +178,19 @@ class Predictions(Callback):
 
     def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         """Name the two files, below the progress bar, which has ended by now."""
+        self.close_table()
         if trainer.is_global_zero:
             print(f"Wrote {self.path} and {self.picture_path}")
+
+    def on_exception(
+        self, trainer: Trainer, model: LightningModule, exception: BaseException
+    ) -> None:
+        self.close_table()
+
+    def close_table(self) -> None:
+        """Leave the table to other processes."""
+        if self.table is not None:
+            self.table.close()
 
     def match(self, batch: PredictBatch, probabilities: Tensor) -> list[Answer]:
         """Return the answer for each image in the batch."""
@@ -189,11 +211,12 @@ class Predictions(Callback):
         numbers = range(first, first + count)
         return [Source(f"test/{number}") for number in numbers]
 
-    def write_rows(self, rows: Iterable[Row], mode: str) -> None:
-        """Write rows to the table, whose file is opened in this mode."""
-        with self.path.open(mode, newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerows(rows)
+    def write_rows(self, rows: Iterable[Row]) -> None:
+        """Add rows to the table."""
+        assert self.table is not None
+        table = csv.writer(self.table)
+        table.writerows(rows)
+        self.table.flush()
 
 
 def name_files(files: Sequence[str], errors: Sequence[str]) -> list[Source]:

@@ -9,7 +9,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from PIL.Image import Image
 
-from mlp_lightning.errors import PROGRAM
+from mlp_lightning.errors import PROGRAM, SettingError
+from mlp_lightning.locks import lock_run
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.start import Start
 
@@ -44,24 +45,30 @@ def print_result(run: Path, best_score: float, has_curves: bool) -> None:
         print(f"      tensorboard --logdir {shlex.quote(str(run.parent))}")
 
 
-def save_test_result(run: Path, start: Start, metrics: dict[str, float]) -> None:
-    """Write test.json, and the points of the test into the run's curves.
+def save_test(
+    run: Path, start: Start, metrics: dict[str, float], pictures: dict[str, Image]
+) -> None:
+    """Write what a test has found into its run, unless that is being trained.
 
     Args:
-        run: The folder of the run.
+        run: The folder of the run; it gets test.json, test_wrong.png and so on, and
+            points in its curves.
         start: The checkpoint that was tested.
         metrics: What the test has measured.
+        pictures: What it has drawn, by name.
     """
     assert start.path is not None
+    try:
+        # TensorBoard would show no more of a training once the test has added a file.
+        with lock_run(run):
+            logger = TensorBoardLogger(run.parent, "", run.name)
+            logger.log_metrics(metrics, start.step - 1)  # where val/acc of these is
+            logger.finalize("success")
+    except SettingError:
+        print(f"{run} is in use by another process: it does not keep this result")
+        return
     report = {**metrics, "checkpoint": f"checkpoints/{start.path.name}"}
     text = json.dumps(report, indent=2)
     (run / "test.json").write_text(f"{text}\n")
-    logger = TensorBoardLogger(run.parent, "", run.name)
-    logger.log_metrics(metrics, start.step - 1)  # where val/acc of these weights is
-    logger.finalize("success")
-
-
-def save_test_pictures(run: Path, pictures: dict[str, Image]) -> None:
-    """Write test_wrong.png and so on into the run's folder."""
     for name, picture in pictures.items():
         picture.save(run / f"test_{name}.png")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Mapping
 from math import inf
@@ -12,7 +13,7 @@ from uuid import uuid4
 
 import torch
 
-from mlp_lightning.errors import SettingError
+from mlp_lightning.errors import REFUSED, SettingError, find_exit_code
 
 KEYWORDS = ("best", "last")  # checkpoints of the newest run
 RUN_NAME = re.compile(r"version_\d+")
@@ -36,7 +37,7 @@ UNREADABLE = (
     ValueError,
 )
 # Why some runs can train no longer than was planned.
-ONE_CYCLE = "a run whose learning rate makes one cycle"
+SPANNED = "a run whose learning rate is planned to its end"
 AVERAGED = "a run that ended in averaged weights"
 
 CheckpointContent = dict[str, Any]  # as Lightning writes it: no schema is public
@@ -198,6 +199,14 @@ def rename_to_free_number(folder: Path, logs: Path, number: int) -> Path:
         number += 1  # another process was faster
 
 
+def remove_if_refused(run: Path, error: Exception) -> None:
+    """Remove a new run if the error that ended it is a refusal."""
+    # The steps of child processes, as of ddp_fork, are not counted in this one.
+    has_saved = (run / "checkpoints").exists()
+    if find_exit_code(error) == REFUSED and not has_saved:
+        shutil.rmtree(run, ignore_errors=True)
+
+
 def write_config(config: str, run: Path) -> None:
     """Write config.yaml, whole or not at all."""
     part = run / "config.part"
@@ -259,7 +268,7 @@ def find_obstacle(checkpoint: CheckpointContent) -> str | None:
     if has_ended and "averaging_state" in checkpoint:
         return AVERAGED  # the weights before averaging are gone
     if any("total_steps" in schedule for schedule in checkpoint["lr_schedulers"]):
-        return ONE_CYCLE
+        return SPANNED
     return None
 
 

@@ -8,12 +8,15 @@ first, so that the words of the command line win.
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jsonargparse import Namespace
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.locks import lock_run
 from mlp_lightning.runs import (
     CheckpointContent,
     advise_on_prolonging,
@@ -42,8 +45,10 @@ class Start:
         return step
 
 
-def find_start(words: list[str], parse: Parse) -> Start:
+def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     """Parse a command line, with the run or the checkpoint that it means.
+
+    A run that is to go on is locked until `locks` is closed.
 
     Raises:
         SettingError: If there is none, or if its settings do not go with the words.
@@ -53,8 +58,13 @@ def find_start(words: list[str], parse: Parse) -> Start:
     if command != "fit":
         return use_checkpoint(words, parse, command, config[command])
     if config.fit.ckpt_path:
-        return resume_run(words, parse, config.fit)
+        return resume_run(words, parse, config.fit, locks)
     return Start(config)
+
+
+def is_first_process() -> bool:
+    """Return whether this is the first of the processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def use_checkpoint(
@@ -75,13 +85,21 @@ def use_checkpoint(
         raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
+    if run and options.trainer.logger and is_first_process():
+        with lock_run(run):
+            pass  # no training, into whose files this logger would write
     print_rank_zero(f"Using {path}")
     return Start(config, run, path, checkpoint)
 
 
-def resume_run(words: list[str], parse: Parse, requested: Namespace) -> Start:
+def resume_run(
+    words: list[str], parse: Parse, requested: Namespace, locks: ExitStack
+) -> Start:
     """Parse the words on top of the config of the run; exit if it is finished."""
     run, path = find_run(requested.ckpt_path, requested.trainer.default_root_dir)
+    # Of several processes that train it together, the first one has the lock.
+    if is_first_process():
+        locks.enter_context(lock_run(run))
     checkpoint = read_checkpoint(path, resumable=True) if path else {}
     saved = f"--config={run / 'config.yaml'}"
     before = parse(["fit", saved])

@@ -5,7 +5,8 @@ from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import numpy
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter, summary
 
@@ -15,7 +16,23 @@ from mlp_lightning.settings import SettingsSummary
 MAX_HISTOGRAM_VALUE = 1e19  # TensorBoard has no bins for larger ones.
 IMAGE_FORMAT = "HWC"  # height, width, colour
 
+# The charts of the page CUSTOM SCALARS: which curves, as regular expressions.
+CHARTS = {
+    "loss": ["Multiline", ["train/loss$", "val/loss$"]],
+    "accuracy": ["Multiline", ["val/acc$", "test/acc$"]],
+    "accuracy of each digit": ["Multiline", [r"val_acc/\d$"]],
+}
+LAYOUT = {"training": CHARTS}
+
 Pictures = dict[str, Picture]  # by their names in TensorBoard
+
+
+def find_board_logger(trainer: Trainer) -> TensorBoardLogger | None:
+    """Return the first logger that writes for TensorBoard, if there is one."""
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            return logger
+    return None
 
 
 def add_pictures(board: SummaryWriter, pictures: Pictures, step: int) -> None:

@@ -9,28 +9,52 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from support import SHORT_RUN, Outcome, RunCommand, link_data
-from tensorboard.summary.writer import event_file_writer
+from support import (
+    SHORT_RUN,
+    Outcome,
+    RunCommand,
+    is_browser_installed,
+    link_data,
+    open_browser,
+)
 
 from mlp_lightning import MNISTDataModule
+from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.cli import MLPCLI
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def ordered_event_files() -> None:
-    """Let TensorBoard read the files of one run in the order they were written in.
+def shared_parser() -> Iterator[None]:
+    """Build the parser of the command line once for all tests, not for each command.
 
-    It orders those of the same second by name, in which 10 would come before 9.
+    To build it takes three quarters of the time of a command that is refused. Each
+    command parses several times with one parser anyway; those from the shell have
+    their own.
     """
-    counter = event_file_writer.AtomicCounter(1_000_000)
-    setattr(event_file_writer, "_global_uid", counter)  # noqa: B010
+    build = MLPCLI.setup_parser
+    built: dict[str, Any] = {}
+
+    def share(cli: MLPCLI, *options: Any) -> None:
+        if not built:
+            before = set(vars(cli)) - {"parsers"}  # which is there, and empty
+            build(cli, *options)
+            found = vars(cli).items()
+            built.update({name: value for name, value in found if name not in before})
+        else:
+            cli.parsers.extend(built["parsers"])
+            vars(cli).update({**built, "parsers": cli.parsers})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MLPCLI, "setup_parser", share)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -118,3 +142,37 @@ def short_run(trained_runs: Path, workplace: Path) -> Path:
     """
     shutil.copytree(trained_runs, "lightning_logs")
     return Path("lightning_logs", "version_0")
+
+
+@pytest.fixture(scope="session")
+def driver() -> Iterator[Any]:
+    """A headless Chromium. It keeps its settings from test to test."""
+    if not is_browser_installed():
+        pytest.skip("there is no Chromium with its chromedriver")
+    with open_browser() as driver:
+        yield driver
+
+
+class Killed(BaseException):
+    """As sudden as SIGKILL, within one process."""
+
+
+@pytest.fixture
+def kill(cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Run `fit`, but die in the hook of a class as soon as so many steps are done."""
+
+    def run(cls: type, hook: str, step: int, *words: str) -> None:
+        original = getattr(cls, hook)
+
+        def die(self: Any, *args: Any, **kwargs: Any) -> Any:
+            trainer = args[0] if cls is RunCheckpoint else self.trainer
+            if trainer.global_step >= step:
+                raise Killed
+            return original(self, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cls, hook, die)
+            with pytest.raises(Killed):
+                cli("fit", *words)
+
+    return run

@@ -1,6 +1,7 @@
 from functools import partial
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -65,6 +66,14 @@ def test_an_epoch_can_be_entered_at_any_batch() -> None:
 def test_without_a_seed_the_rows_stand_as_they_are() -> None:
     loader = batches(1_000, 300)
     assert torch.equal(order(loader, epoch=5), loader.rows)
+
+
+@pytest.mark.parametrize("rows", [[3, 1, 2], numpy.array([3, 1, 2])])
+@pytest.mark.parametrize("seed", [None, 42])
+def test_rows_may_be_a_list_or_an_array(seed: int | None, rows: Any) -> None:
+    numbers = torch.arange(9)
+    loader = TensorBatches(TensorDataset(numbers, 10 * numbers), rows, 2, seed=seed)
+    assert order(loader).sort().values.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("seed", [None, 42])

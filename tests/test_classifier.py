@@ -1,19 +1,28 @@
 """The classifier in a plain lightning.Trainer, without the command line."""
 
+import copy
+import math
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import pytest
 import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from support import QUIET_TRAINER, read_curves
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import OneCycleLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    StepLR,
+)
 from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Normalize, ToTensor
@@ -22,11 +31,39 @@ from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.mlp import normalise
+from mlp_lightning.runs import SPANNED, find_obstacle
 
 
-def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
-    torch.manual_seed(0)
-    model = MLPClassifier()
+class TrainedEpoch(NamedTuple):
+    """The default network, with seed 42, before and after an epoch."""
+
+    initial: dict[str, torch.Tensor]  # its weights before
+    model: MLPClassifier
+    data: MNISTDataModule
+    accuracy: float  # on the images kept for validation
+
+
+def train_epoch(cls: type[MLPClassifier], data_dir: Path) -> TrainedEpoch:
+    lightning.seed_everything(42, verbose=False)  # of the order of the images, too
+    model = cls()
+    initial = copy.deepcopy(model.network.state_dict())
+    data = MNISTDataModule(str(data_dir))
+    trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=1)
+    trainer.fit(model, data)
+    accuracy = trainer.callback_metrics["val/acc"].item()
+    return TrainedEpoch(initial, model, data, accuracy)
+
+
+@pytest.fixture(scope="module")
+def epoch(data_dir: Path) -> TrainedEpoch:
+    return train_epoch(MLPClassifier, data_dir)
+
+
+def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(
+    epoch: TrainedEpoch, data_dir: Path
+) -> None:
+    model = epoch.model
+    data = epoch.data
     tutorial = nn.Sequential(
         nn.Flatten(),
         *(
@@ -37,13 +74,10 @@ def test_an_epoch_equals_the_tutorials_loop_bit_for_bit(data_dir: Path) -> None:
             nn.Linear(64, 10),
         ),
     )
-    for ours, theirs in zip(
-        model.network.parameters(), tutorial.parameters(), strict=True
+    for initial, theirs in zip(
+        epoch.initial.values(), tutorial.parameters(), strict=True
     ):
-        theirs.data.copy_(ours.data)
-
-    data = MNISTDataModule(str(data_dir))
-    lightning.Trainer(**QUIET_TRAINER, max_epochs=1).fit(model, data)
+        theirs.data.copy_(initial)
 
     # The same batches, as row numbers; the images by way of torchvision and PIL.
     rows = torch.arange(60_000)
@@ -198,7 +232,8 @@ class Rates(MLPClassifier):
 
 def rates(data_dir: Path, lr_scheduler: Any, **settings: Any) -> list[float]:
     model = Rates([], lr_scheduler=lr_scheduler)
-    trainer = lightning.Trainer(**QUIET_TRAINER, limit_val_batches=0, **settings)
+    settings = {"limit_val_batches": 0, **QUIET_TRAINER, **settings}
+    trainer = lightning.Trainer(**settings)
     trainer.fit(model, MNISTDataModule(str(data_dir)))
     return model.rates
 
@@ -224,6 +259,68 @@ def test_one_cycle_spans_the_training(
         reference.step()
         schedule.step()
     assert found == expected
+
+
+# What the command line makes where T_max is not given.
+COSINE: Any = partial(CosineAnnealingLR, T_max=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", [CosineAnnealingLR, COSINE])
+def test_cosine_annealing_spans_the_training(data_dir: Path, schedule: Any) -> None:
+    settings = {"max_epochs": 5, "limit_train_batches": 5, "max_steps": 7}
+    found = rates(data_dir, schedule, **settings)
+    # It falls by half a cosine, and would be 0 at the first step after the end.
+    expected = [0.005 * (1 + math.cos(math.pi * step / 7)) for step in range(7)]
+    assert found == pytest.approx(expected)
+
+
+def test_cosine_annealing_of_a_given_length_counts_epochs(data_dir: Path) -> None:
+    schedule = partial(CosineAnnealingLR, T_max=2)
+    found = rates(data_dir, schedule, max_epochs=3, limit_train_batches=2)
+    assert found == pytest.approx([0.01, 0.01, 0.005, 0.005, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "obstacle"),
+    [
+        (CosineAnnealingLR, SPANNED),
+        (partial(CosineAnnealingLR, T_max=2), None),
+        (partial(OneCycleLR, max_lr=0.1), SPANNED),
+        (partial(StepLR, step_size=1), None),
+    ],
+)
+def test_what_spans_the_training_cannot_be_prolonged(
+    schedule: Any, obstacle: str | None
+) -> None:
+    model = MLPClassifier([], lr_scheduler=schedule)
+    _, config = model.build_optimizer(10)
+    assert config is not None
+    states = [config["scheduler"].state_dict()]
+    callbacks = {"Checkpoints": {"finished": False}}
+    checkpoint = {"lr_schedulers": states, "callbacks": callbacks}
+    assert find_obstacle(checkpoint) == obstacle
+
+
+class Falling(LambdaLR):
+    """Falls to 0 along a line, over a number of steps that it does not keep."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, total_steps: int = 1) -> None:
+        super().__init__(optimizer, lambda step: 1 - step / total_steps)
+
+
+def test_what_takes_the_number_of_steps_is_stepped_every_step(data_dir: Path) -> None:
+    found = rates(data_dir, Falling, max_epochs=2, limit_train_batches=2)
+    assert found == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+
+
+def test_a_plateau_is_looked_for_after_each_validation(data_dir: Path) -> None:
+    """Where only every second epoch ends in one, torch's own class waits for it."""
+    schedule = partial(ReduceLROnPlateau, patience=0, threshold=0.9)
+    settings = {"limit_train_batches": 1, "limit_val_batches": 1}
+    found = rates(
+        data_dir, schedule, max_epochs=5, check_val_every_n_epoch=2, **settings
+    )
+    assert found == pytest.approx([0.01, 0.01, 0.01, 0.01, 0.001])
 
 
 def test_the_rate_in_the_log_is_that_of_the_step(
@@ -282,14 +379,11 @@ class NeverClears(MLPClassifier):
         pass
 
 
-def test_gradients_that_are_not_cleared_spoil_the_training(data_dir: Path) -> None:
-    accuracies = []
-    for cls in (MLPClassifier, NeverClears):
-        torch.manual_seed(42)
-        trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=1)
-        trainer.fit(cls(), MNISTDataModule(str(data_dir)))
-        accuracies.append(trainer.callback_metrics["val/acc"].item())
-    cleared, never_cleared = accuracies
+def test_gradients_that_are_not_cleared_spoil_the_training(
+    epoch: TrainedEpoch, data_dir: Path
+) -> None:
+    cleared = epoch.accuracy
+    never_cleared = train_epoch(NeverClears, data_dir).accuracy
     assert cleared == pytest.approx(0.9016, abs=0.005)
     assert never_cleared < 0.2  # guessing is right once in ten times; 0.1014
 
@@ -415,3 +509,65 @@ def test_a_registered_name_takes_no_text() -> None:
     with pytest.raises(TypeError, match="cannot assign 'str' as child module"):
         model.network = "fit"  # type: ignore[assignment]
     assert isinstance(model.network, nn.Module)
+
+
+class Recount(Callback):
+    """Counts again what is validated, from what the steps return."""
+
+    def __init__(self, break_off: bool = False) -> None:
+        self.break_off = break_off  # in the second batch
+        self.digits: list[Tensor] = []
+        self.labels: list[Tensor] = []
+        self.losses: list[Tensor] = []
+
+    def on_validation_start(self, trainer: Trainer, module: LightningModule) -> None:
+        self.digits, self.labels, self.losses = [], [], []
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: tuple[Tensor, Tensor],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        logits, labels = outputs["logits"], batch[1]
+        self.digits.append(logits.argmax(dim=1))
+        self.labels.append(labels)
+        self.losses.append(functional.cross_entropy(logits, labels, reduction="none"))
+        if self.break_off and batch_idx == 1:
+            raise InterruptedError
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        digits, labels = torch.cat(self.digits), torch.cat(self.labels)
+        expected = torch.bincount(labels * 10 + digits, minlength=100).view(10, 10)
+        assert torch.equal(getattr(module, "confusion_matrix"), expected)  # noqa: B009
+        accuracy = (digits == labels).float().mean()
+        assert torch.isclose(trainer.callback_metrics["val/acc"], accuracy)
+        loss = torch.cat(self.losses).mean()
+        assert torch.isclose(trainer.callback_metrics["val/loss"], loss)
+
+
+@pytest.mark.parametrize(("limit", "count"), [(0.5, 2_000), (3, 3_000), (9, 5_000)])
+def test_a_limited_validation_counts_what_it_has_validated(
+    limit: float, count: int, data_dir: Path
+) -> None:
+    """In each of several validations, after a broken one, and in a sanity check."""
+    model, data = MLPClassifier([]), MNISTDataModule(str(data_dir))
+    settings = {
+        **QUIET_TRAINER,
+        "limit_val_batches": limit,
+        "limit_train_batches": 4,
+        "val_check_interval": 2,
+        "num_sanity_val_steps": 1,
+        "max_epochs": 1,
+    }
+    with pytest.raises(InterruptedError):
+        lightning.Trainer(**settings, callbacks=[Recount(break_off=True)]).validate(
+            model, data, verbose=False
+        )
+    model.train()
+    recount = Recount()
+    lightning.Trainer(**settings, callbacks=[recount]).fit(model, data)
+    assert len(torch.cat(recount.labels)) == count

@@ -44,7 +44,10 @@ def test_fit_then_test(cli: RunCommand) -> None:
     run = "lightning_logs/version_0"
     best = f"{run}/checkpoints/best.ckpt"
     files = {file.name for file in Path(run).iterdir() if "tfevents" not in file.name}
-    assert files == {"config.yaml", "hparams.yaml", "checkpoints"}
+    assert files == {
+        *("config.yaml", "hparams.yaml", "checkpoints"),
+        *("projector", "projector_config.pbtxt"),
+    }
     assert set(os.listdir(f"{run}/checkpoints")) == {"best.ckpt", "last.ckpt"}
     assert re.search(r"train/loss=\d\.\d", fitted.out)  # in the progress bar
     val_acc, saved, test, tensorboard = fitted.out.splitlines()[-4:]
@@ -66,7 +69,7 @@ def test_fit_then_test(cli: RunCommand) -> None:
     assert report.keys() == {"test/acc", "test/loss", "checkpoint"} | digits
     assert report["checkpoint"] == "checkpoints/best.ckpt"
     assert 0.5 < report["test/acc"] < 0.9
-    assert re.search(rf"test/acc +{report['test/acc']}", tested.out)
+    assert re.search(rf"test/acc[ │]+{report['test/acc']}", tested.out)
     assert read_steps(run)["test/acc"] == [199]  # where val/acc of the last step is
     assert os.listdir("lightning_logs") == ["version_0"]
 
@@ -75,7 +78,7 @@ def test_validate_measures_what_fit_has_said(cli: RunCommand) -> None:
     fitted = cli("fit", *SHORT_RUN)
     (val_acc,) = re.findall(r"^val/acc (0\.\d{4})$", fitted.out, re.MULTILINE)
     validated = cli("validate")
-    assert re.search(r"val/acc +" + re.escape(val_acc[:5]), validated.out)
+    assert re.search(r"val/acc[ │]+" + re.escape(val_acc[:5]), validated.out)
 
 
 @pytest.mark.subprocess
@@ -256,6 +259,7 @@ def test_what_the_user_switches_off_is_off(cli: RunCommand) -> None:
     off = [
         "--trainer.enable_checkpointing=false",
         "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",  # rich would print it to stdout
     ]
     outcome = cli(
         "fit", *SHORT_RUN, *off, "--trainer.logger=false", "--trainer.max_epochs=1"
@@ -267,7 +271,7 @@ def test_what_the_user_switches_off_is_off(cli: RunCommand) -> None:
 def test_what_the_user_adds_is_used(cli: RunCommand) -> None:
     callbacks = [
         f"--trainer.callbacks+={name}"
-        for name in ("TQDMProgressBar", "ModelCheckpoint")
+        for name in ("TQDMProgressBar", "ModelCheckpoint", "Timer")
     ]
     profiler = [
         f"--trainer.profiler{word}" for word in ("=SimpleProfiler", ".filename=profile")
@@ -280,6 +284,24 @@ def test_what_the_user_adds_is_used(cli: RunCommand) -> None:
         path.name for path in Path("lightning_logs/version_0/checkpoints").iterdir()
     }
     assert saved == {"best.ckpt", "last.ckpt", "epoch=0-step=5.ckpt"}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "ReduceLROnPlateau",
+        "lightning.pytorch.cli.ReduceLROnPlateau",
+        {"class_path": "ReduceLROnPlateau", "init_args": {"mode": "min"}},
+    ],
+)
+def test_a_plateau_of_the_loss_is_lightnings(schedule: object, cli: RunCommand) -> None:
+    Path("a.yaml").write_text(yaml.safe_dump({"model": {"lr_scheduler": schedule}}))
+    patience = "--model.lr_scheduler.patience=3"
+    outcome = cli("fit", "--config=a.yaml", patience, "--print_config")
+    found = yaml.safe_load(outcome.out)["model"]["lr_scheduler"]
+    assert found["class_path"] == "lightning.pytorch.cli.ReduceLROnPlateau"
+    assert found["init_args"]["monitor"] == "val/loss"
+    assert found["init_args"]["patience"] == 3
 
 
 @pytest.mark.subprocess

@@ -1,4 +1,5 @@
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -15,11 +16,14 @@ import pytest
 import torch
 from support import QUIET_TRAINER, BatchRecorder, link_data, read_mnist
 from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import MNIST
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, data
+from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
 from mlp_lightning.errors import SettingError
+from mlp_lightning.mlp import normalise
 
 FILES = sorted(data.MD5)
 
@@ -202,9 +206,9 @@ def test_killed_while_unpacking(call: str, tmp_path: Path) -> None:
     assert subprocess.run(command, timeout=120).returncode != 0
     raw = tmp_path / "MNIST" / "raw"
     assert sum(file.is_file() for file in raw.iterdir()) == int(call) - 1
+    assert any(file.is_dir() for file in raw.iterdir())
     MNISTDataModule(str(tmp_path)).prepare_data()
-    for file in FILES:
-        assert hashlib.md5((raw / file).read_bytes()).hexdigest() == data.MD5[file]
+    assert md5s(tmp_path) == data.MD5  # what was left is gone
 
 
 @pytest.fixture
@@ -301,6 +305,18 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
     assert (predict.rank, predict.world_size) == (0, 1)  # all, as nobody gathers
 
 
+def test_only_the_first_process_reads_pictures(tmp_path: Path) -> None:
+    (tmp_path / "5.png").touch()
+    for rank in (0, 1):
+        module = MNISTDataModule(images=str(tmp_path))
+        trainer: Any = SimpleNamespace(global_rank=rank, world_size=2)
+        module.trainer = trainer
+        module.setup("predict")
+        assert len(module.predict_dataloader()) == 1 - rank
+        # Else Lightning refuses a process that has nothing to do.
+        assert module.allow_zero_length_dataloader_with_multiple_devices
+
+
 def test_a_home_folder_may_be_written_as_a_tilde(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -369,6 +385,88 @@ def test_overfit_batches_repeats_the_order_of_the_first_epoch(data_dir: Path) ->
         repeated = recorder.get_labels(epoch)
         assert len(repeated) == 3
         assert torch.equal(torch.cat(repeated), torch.cat(usual[:3]))
+
+
+MakeLoader = Callable[[TensorDataset], Any]
+
+
+def fit_own_loader(
+    make: MakeLoader, data_dir: Path, **settings: Any
+) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+    """Train two epochs with a loader of the user's own; return the batches."""
+
+    class OwnLoaders(MNISTDataModule):
+        def train_dataloader(self) -> Any:
+            images, labels = self.training_set.tensors
+            return make(TensorDataset(images[:90], labels[:90]))
+
+        def val_dataloader(self) -> Any:
+            return self.train_dataloader()
+
+    recorder = BatchRecorder()
+    trainer = lightning.Trainer(**QUIET_TRAINER, max_epochs=2, callbacks=[recorder])
+    trainer.fit(MLPClassifier([]), OwnLoaders(str(data_dir), **settings))
+    # What is validated is not distorted.
+    first = torch.cat([images for images, _ in recorder.validated[:3]])
+    assert torch.equal(first, normalise(read_mnist(data_dir, "train")[0][:90]))
+    return recorder.trained
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(DataLoader, batch_size=30),
+        partial(DataLoader, batch_size=30, num_workers=1, persistent_workers=True),
+        lambda dataset: zip(*(part.split(30) for part in dataset.tensors), strict=True),
+    ],
+    ids=["of torch", "with a worker", "an iterator"],
+)
+@pytest.mark.filterwarnings("ignore:.*(does not have many|one or more) workers")
+@pytest.mark.filterwarnings("ignore:.*smaller than the logging interval")
+def test_a_loader_of_the_users_own_trains_with_augmentation(
+    make: MakeLoader, data_dir: Path
+) -> None:
+    plain = fit_own_loader(make, data_dir)
+    rotation = Augmentation(rotation=15)
+    distorted = fit_own_loader(make, data_dir, augmentation=rotation)
+    expected = rotation(read_mnist(data_dir, "train")[0][30:60], (42, 0, 1), 30)
+    assert torch.equal(distorted[0, 1][0], normalise(expected))
+    for batch, (images, labels) in distorted.items():
+        assert torch.equal(labels, plain[batch][1])
+        assert not torch.equal(images, plain[batch][0])
+    if (1, 0) in distorted:  # an iterator has one epoch
+        assert not torch.equal(distorted[1, 0][0], distorted[0, 0][0])
+
+
+@pytest.mark.parametrize(
+    ("convert", "found"),
+    [
+        (lambda image: image / 255, "torch.float32, (30, 28, 28)"),
+        (lambda image: image[:, :20], "torch.uint8, (30, 28, 20)"),
+        (lambda image: {"image": image}, "dict"),
+    ],
+)
+def test_another_batch_than_mnists_is_refused(
+    convert: Callable[[Tensor], Any], found: str, data_dir: Path
+) -> None:
+    def make(dataset: TensorDataset) -> Any:
+        images, labels = dataset.tensors
+        pairs = zip(images, labels, strict=True)
+        rows = [(convert(image), label) for image, label in pairs]
+        rows_typed: Any = rows
+        return DataLoader(rows_typed, batch_size=30)
+
+    text = f"^dataloader: a batch must be .*, got {re.escape(found)}$"
+    with pytest.raises(SettingError, match=text):
+        fit_own_loader(make, data_dir)
+
+
+def test_images_may_have_a_channel(data_dir: Path) -> None:
+    def make(dataset: TensorDataset) -> Any:
+        images, labels = dataset.tensors
+        return DataLoader(TensorDataset(images[:, None], labels), batch_size=30)
+
+    fit_own_loader(make, data_dir, augmentation=Augmentation(shift=1))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("examples/*.ipynb")),  # links in JSON look the same
 ]
 CONFIGS = sorted(ROOT.glob("configs/*.yaml"))
 MAX_README_LINES = 100
@@ -223,6 +224,8 @@ def write_examples(folder: Path) -> None:
             (folder / "my.yaml").write_text(code, encoding="utf-8")
         if "class SquaredReLU" in code:
             (folder / "my_layers.py").write_text(code, encoding="utf-8")
+        if "def warm_up" in code:
+            (folder / "my_schedules.py").write_text(code, encoding="utf-8")
     picture = Image.new("L", (200, 200), "white")
     ImageDraw.Draw(picture).line([(100, 40), (95, 160)], "black", width=14)
     picture.save(folder / "photo.jpg")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning_utilities.core.imports import RequirementCache
 from support import SHORT_RUN, Outcome, RunCommand, get_error_line
 from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -21,6 +22,7 @@ from mlp_lightning import MLPClassifier
 from mlp_lightning.__main__ import main
 from mlp_lightning.checks import try_optimizer
 from mlp_lightning.errors import SettingError, find_exit_code, restore_child_error
+from mlp_lightning.runs import list_runs
 from mlp_lightning.trainer import MLPTrainer
 
 NOT_READ = "--{}: is damaged, or another program's"
@@ -158,7 +160,57 @@ WORDS: list[tuple[str, str]] = [
     ),
     (
         "fit --model.lr_scheduler=OneCycleLR",
-        "the following arguments are required: max_lr",
+        "--model.lr_scheduler: OneCycleLR needs --model.lr_scheduler.max_lr",
+    ),
+    (
+        "fit --model.lr_scheduler torch.optim.lr_scheduler.CyclicLR",
+        "--model.lr_scheduler: CyclicLR needs --model.lr_scheduler.base_lr, "
+        "--model.lr_scheduler.max_lr",
+    ),
+    (
+        "fit --model.lr_scheduler=CosineAnnealingWarmRestarts --config=empty.yaml",
+        "--model.lr_scheduler: CosineAnnealingWarmRestarts needs "
+        "--model.lr_scheduler.T_0",
+    ),
+    (
+        "fit --trainer.callbacks+=Timer --trainer.callbacks+=EarlyStopping",
+        "--trainer.callbacks: EarlyStopping needs --trainer.callbacks.monitor",
+    ),
+    (
+        "fit --trainer.callbacks+=BackboneFinetuning",
+        "--trainer.callbacks: BackboneFinetuning trains the `backbone` of a network",
+    ),
+    (
+        "fit --model.lr_scheduler=SequentialLR",
+        "--model.lr_scheduler: SequentialLR is made of other schedules: name a fun",
+    ),
+    (
+        "fit --model.lr_scheduler=LRScheduler",
+        "--model.lr_scheduler: LRScheduler is what all schedules have in common",
+    ),
+    (
+        "fit --model.optimizer=Muon --model.optimizer.lr=1",
+        "--model.optimizer: Muon trains the weight matrices of hidden layers alone",
+    ),
+    (
+        "fit --model.lr_scheduler=ReduceLROnPlateau --data.val_size=0",
+        "--model.lr_scheduler: waits for val/loss, but there is no validation: set",
+    ),
+    (
+        "fit --model.lr_scheduler=ReduceLROnPlateau --trainer.limit_val_batches=0",
+        "--model.lr_scheduler: waits for val/loss, but there is no validation: set",
+    ),
+    (
+        "fit --model.lr_scheduler=StepLR --model.lr_scheduler.step_size=0",
+        "--model.lr_scheduler: StepLR cannot make its first step: ",
+    ),
+    (
+        "fit --model.lr_scheduler=ExponentialLR --model.lr_scheduler.gamma=-1",
+        "--model.lr_scheduler: learning rates must be finite, and 0 or more, got -0.01",
+    ),
+    (
+        "fit --trainer.profiler=XLAProfiler",
+        "--trainer.profiler: is for TPUs, and needs `pip install torch_xla`",
     ),
     (
         "fit --model.lr_scheduler=OneCycleLR --model.lr_scheduler.max_lr=-1",
@@ -212,6 +264,10 @@ FILES: dict[str, tuple[bytes, str]] = {
         "Subcommand 'fit' does not accept option",
     ),
     "a list": (b"- model\n- data", "Unexpected config: "),
+    "a schedule that lacks a setting": (
+        b"model: {lr_scheduler: StepLR}",
+        "StepLR needs step_size (in a.yaml)",
+    ),
 }
 
 
@@ -222,6 +278,7 @@ def run_main(
     """Run `main(argv)`, and see that nothing was written."""
     monkeypatch.setattr(sys, "argv", ["mlp_lightning"])
     Path("file").write_text("no yaml: [")
+    Path("empty.yaml").write_text("{}")
 
     def run(*words: str) -> Outcome:
         before = set(workplace.rglob("*"))
@@ -272,6 +329,49 @@ def test_words(words: str, line: str, run_main: RunCommand) -> None:
     if "SparseAdam" in words:
         words += " --trainer.limit_train_batches=2 --trainer.log_every_n_steps=1"
     assert get_error_line(run_main(*words.split())).startswith(line)
+
+
+ABSENT = RequirementCache("a-package-that-nobody-has")
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("RichProgressBar", "progress.rich_progress"),
+        ("RichModelSummary", "rich_model_summary"),
+    ],
+)
+def test_without_rich(
+    name: str, module: str, run_main: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"lightning.pytorch.callbacks.{module}._RICH_AVAILABLE"
+    monkeypatch.setattr(path, ABSENT)
+    line = get_error_line(run_main("fit", f"--trainer.callbacks+={name}"))
+    assert line.startswith(f"--trainer: `{name}` requires `rich`")
+    assert line.endswith("Install it by running `pip install -U rich`.")
+
+
+def test_without_psutil(cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "lightning.pytorch.callbacks.device_stats_monitor._PSUTIL_AVAILABLE"
+    monkeypatch.setattr(path, ABSENT)
+    line = get_error_line(cli("fit", "--trainer.callbacks+=DeviceStatsMonitor"))
+    assert line.startswith("`DeviceStatsMonitor` cannot log CPU stats as `psutil` is")
+    assert not list_runs(None)
+
+
+def test_without_the_package_of_a_logger(run_main: RunCommand) -> None:
+    line = get_error_line(run_main("fit", "--trainer.logger=CometLogger"))
+    assert re.match(
+        r"--trainer: Requirement 'comet-ml\S+' not met\. .*`pip insta", line
+    )
+
+
+def test_a_schedule_that_nobody_can_plan(cli: RunCommand) -> None:
+    schedule = "--model.lr_scheduler=CosineAnnealingLR"
+    line = get_error_line(cli("fit", schedule, "--trainer.max_epochs=-1"))
+    text = "has to know how long the training is: set --trainer.max_epochs"
+    assert line == f"--model.lr_scheduler: {text}"
+    assert not list_runs(None)
 
 
 def test_a_run_that_has_begun_is_kept_whatever_is_refused(cli: RunCommand) -> None:

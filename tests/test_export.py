@@ -18,8 +18,6 @@ from support import (
     compare_page,
     drop_picture,
     get_error_line,
-    is_browser_installed,
-    open_browser,
     paint_digit,
     read_complaints,
     read_mnist,
@@ -34,9 +32,8 @@ from mlp_lightning.mlp import MLP
 
 CONFIGS = ROOT / "configs"
 NETWORKS = {
-    "default": ["--model.hidden_sizes=[128,64]"],
     "linear": [f"--config={CONFIGS / 'linear.yaml'}"],
-    "fast": [f"--config={CONFIGS / 'fast.yaml'}"],
+    "fast": [f"--config={CONFIGS / 'fast.yaml'}"],  # with the layers of the defaults
     "sigmoid": ["--model.hidden_sizes=[60,50,40,30]", "--model.activation=sigmoid"],
 }
 QUICK = [
@@ -105,14 +102,6 @@ def pictures(
     images: NDArray[numpy.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> list[tuple[int, Path]]:
     return write_page_pictures(images, 50, tmp_path_factory.mktemp("pictures"))
-
-
-@pytest.fixture(scope="session")
-def driver() -> Iterator[Any]:
-    if not is_browser_installed():
-        pytest.skip("there is no Chromium with its chromedriver")
-    with open_browser() as driver:
-        yield driver
 
 
 def load(path: Path) -> MLPClassifier:
@@ -221,7 +210,7 @@ def test_the_page_answers_as_predict_does(
     )
     expected = model.probabilities(torch.from_numpy(images[:100])).numpy()
     numpy.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
-    count = 50 if name == "default" else 10  # benchmarks/page.py takes 100 for all
+    count = 50 if name == "fast" else 10  # benchmarks/page.py takes 100 for all
     comparisons = compare_page(driver, model, images, pictures[:count])
     for way in ("painted", "dropped"):
         assert len(comparisons[way]) == count
@@ -560,6 +549,13 @@ def test_what_the_machine_lacks_is_not_taken_for_the_networks(
     ):
         raise failure
     assert caught.value is failure
+
+
+def test_an_exporters_refusal_carries_no_colours() -> None:
+    with pytest.raises(SettingError) as caught, export.convert_exporter_errors(".onnx"):
+        raise Exception("\x1b[96mNo \x1b[1;31mONNX function\x1b[0m found\nsee there")
+    text = "--output: .onnx cannot hold this network: No ONNX function found"
+    assert str(caught.value) == text
 
 
 def test_an_exporters_refusal_gives_the_first_cause_in_one_line() -> None:

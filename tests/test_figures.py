@@ -1,11 +1,13 @@
 import io
 import json
 import math
+import re
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 import yaml
@@ -22,6 +24,7 @@ from support import (
     read_mnist,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
@@ -43,6 +46,21 @@ WEIGHTS = {
 def hparams(board: EventAccumulator, kind: str) -> Any:
     metadata = board.summary_metadata[f"_hparams_/{kind}"].plugin_data.content
     return getattr(HParamsPluginData.FromString(metadata), kind)
+
+
+def match_charts(board: EventAccumulator, curves: list[str]) -> dict[str, list[str]]:
+    """Return the curves in each chart of CUSTOM SCALARS, as TensorBoard finds them."""
+    (event,) = board.Tensors("custom_scalars__config__")
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    (category,) = layout.category
+    return {
+        chart.title: sorted(
+            name
+            for name in curves
+            if any(re.match(tag, name) for tag in chart.multiline.tag)
+        )
+        for chart in category.chart
+    }
 
 
 def test_a_run_can_be_looked_at_in_tensorboard(cli: RunCommand) -> None:
@@ -70,6 +88,11 @@ def test_a_run_can_be_looked_at_in_tensorboard(cli: RunCommand) -> None:
     assert histogram.num == 784 * 128
     assert histogram.min < 0 < histogram.max
     assert tags["graph"]
+    assert match_charts(board, [*tags["scalars"], "test/acc"]) == {
+        "loss": ["train/loss", "val/loss"],
+        "accuracy": ["test/acc", "val/acc"],
+        "accuracy of each digit": [f"val_acc/{digit}" for digit in range(10)],
+    }
     assert (
         "hidden_sizes"
         in board.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
@@ -139,6 +162,7 @@ def test_without_tensorboard_the_pictures_are_left_out(cli: RunCommand) -> None:
 
 def test_pictures_can_be_turned_off(short_run: Path, cli: RunCommand) -> None:
     assert not read_events(RUN).Tags()["images"]
+    assert not list(RUN.glob("projector*"))
     assert cli("test", "--figures=false").code == 0
     assert not list(RUN.glob("*.png"))
 
@@ -149,6 +173,7 @@ def test_without_validation_the_weights_are_drawn_at_the_end(cli: RunCommand) ->
         "images/training",
         "images/weights",
     }
+    assert not list(RUN.glob("projector*"))
 
 
 def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(
@@ -161,8 +186,7 @@ def test_the_best_accuracy_is_noted_beside_a_checkpoint_callback_of_the_users(
 
 
 def test_hparams_yaml_follows_a_run_that_goes_on(cli: RunCommand) -> None:
-    words = [word for word in SHORT_RUN if "figures" not in word]
-    assert cli("fit", *words, "--trainer.max_epochs=1").code == 0
+    assert cli("fit", *SHORT_RUN, "--trainer.max_epochs=1").code == 0
     assert yaml.safe_load((RUN / "hparams.yaml").read_text())["max_epochs"] == 1
     assert cli("fit", f"--ckpt_path={RUN}", "--trainer.max_epochs=2").code == 0
     assert yaml.safe_load((RUN / "hparams.yaml").read_text())["max_epochs"] == 2
@@ -197,9 +221,7 @@ def test_settings_are_short_and_tell_runs_apart() -> None:
 
 
 def make_figures() -> Figures:
-    config = {"seed_everything": 0, "model": {}, "data": {"data_dir": "", "images": ""}}
-    trainer = {"max_epochs": 1, "precision": None}
-    return Figures("", summarise_settings({**config, "trainer": trainer}))
+    return Figures()
 
 
 def drawn(
@@ -370,6 +392,9 @@ def test_two_processes_draw_what_one_draws(shell: RunCommand) -> None:
         (event,) = board.Images(f"images/{name}")
         assert event.step == 4
         assert picture(event).tobytes() == expected.tobytes(), name
+    _, labels = validation_set(model)
+    projected = numpy.loadtxt(RUN / "projector/labels.tsv")  # by the first process
+    assert projected.tolist() == labels[::2][:1_000].tolist()
 
 
 class Diverging(MLPClassifier):

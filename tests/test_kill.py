@@ -80,11 +80,6 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     assert path.exists()
 
 
-def wait_for_next_second() -> None:
-    """Let TensorBoard, which orders the files of several processes by the second."""
-    time.sleep(1)
-
-
 @pytest.mark.kill
 @pytest.mark.subprocess
 @pytest.mark.parametrize(("kind", "delay"), list(zip(KINDS, (0.0, 0.2), strict=True)))
@@ -100,7 +95,6 @@ def test_sigkill(kind: str, delay: float, start_fit: StartFit, cli: RunCommand) 
     process.kill()
     process.communicate(timeout=60)
     assert process.returncode != 0
-    wait_for_next_second()
     assert cli("fit", "--ckpt_path=last").code == 0
     assert cli("fit", *words).code == 0
     assert_same_run(RUN_0, RUN_1)
@@ -118,7 +112,6 @@ def test_killed_before_its_first_checkpoint(
     assert config["ckpt_path"] is None
     process.kill()
     process.communicate(timeout=60)
-    wait_for_next_second()
     assert not (RUN_0 / "checkpoints").exists()
     assert cli("fit", "--ckpt_path=last").code == 0
     assert cli("fit", *words).code == 0
@@ -137,6 +130,8 @@ def test_a_signal(
     steps = ["--trainer.accumulate_grad_batches=4", "--trainer.val_check_interval=100"]
     process = start_fit(*ENDLESS, *steps)
     wait_for(RUN_0 / "checkpoints" / "last.ckpt", process)
+    line = get_error_line(cli("fit", "--ckpt_path=last"))
+    assert f"{RUN_0} is in use by process {process.pid}: " in line
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
@@ -146,7 +141,6 @@ def test_a_signal(
     assert "Traceback" not in err
     stopped = read_state(RUN_0)["global_step"]
     assert stopped > 0
-    wait_for_next_second()
     more = [f"--trainer.max_steps={stopped + 20}", "--trainer.max_epochs=1000"]
     assert cli("fit", f"--ckpt_path={RUN_0}", *more).code == 0
     assert cli("fit", *ENDLESS, *steps, *more).code == 0

@@ -9,6 +9,7 @@ from support import TWO_PROCESSES, RunCommand, get_error_line, read_mnist
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.handwriting import open_picture, read_digit
+from mlp_lightning.locks import take_lock
 
 RUN = Path("lightning_logs/version_0")
 HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
@@ -91,6 +92,21 @@ def test_of_two_processes_one_writes(shell: RunCommand) -> None:
     assert [row[0] for row in rows] == files
     for file in [*files, "Wrote"]:
         assert sum(line.startswith(file) for line in outcome.out.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("run")
+def test_two_processes_do_not_write_one_table(cli: RunCommand) -> None:
+    words = ("predict", "--data.images=digits/0.png", "--output=answers")
+    assert cli(*words).code == 0
+    path = Path("answers/predictions.csv")
+    before = path.read_bytes()
+    with path.open("a") as file:
+        take_lock(file)
+        line = get_error_line(cli("predict", "--data.images=digits", words[-1]))
+    assert line == f"--output: {path} is being written by another process"
+    assert path.read_bytes() == before
+    assert cli(*words).code == 0
+    assert path.read_bytes() == before
 
 
 @pytest.mark.usefixtures("run")

@@ -1,6 +1,5 @@
 """A run that was stopped, however it was, ends as if nothing had happened."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,13 @@ MOMENTUM = [
     "--model.optimizer.momentum=0.9",
 ]
 ONE_CYCLE = ["--model.lr_scheduler=OneCycleLR", "--model.lr_scheduler.max_lr=0.1"]
-PLATEAU = [
+COSINE = ["--model.lr_scheduler=CosineAnnealingLR"]
+EAGER = ["--model.lr_scheduler.patience=0", "--model.lr_scheduler.threshold=0.5"]
+PLATEAU = ["--model.lr_scheduler=ReduceLROnPlateau", *EAGER]
+LIGHTNINGS_PLATEAU = [
     "--model.lr_scheduler=lightning.pytorch.cli.ReduceLROnPlateau",
     "--model.lr_scheduler.monitor=val/loss",
-    "--model.lr_scheduler.patience=0",
-    "--model.lr_scheduler.threshold=0.5",
+    *EAGER,
 ]
 AVERAGES = [
     "--trainer.callbacks+=EMAWeightAveraging",
@@ -51,9 +52,12 @@ KINDS = {
         "--trainer.val_check_interval=13",
         "--trainer.check_val_every_n_epoch=null",
     ],
-    "steps": ["--trainer.max_steps=50", "--trainer.max_epochs=-1"],
+    "cosine, steps": [*COSINE, "--trainer.max_steps=50", "--trainer.max_epochs=-1"],
     "no validation": ["--data.val_size=0", "--trainer.limit_train_batches=20"],
-    "plateau, validation amid epochs": [*PLATEAU, "--trainer.val_check_interval=11"],
+    "plateau, validation amid epochs": [
+        *LIGHTNINGS_PLATEAU,
+        "--trainer.val_check_interval=11",
+    ],
     "accumulation, validation amid it": [
         "--trainer.accumulate_grad_batches=3",
         "--trainer.val_check_interval=7",
@@ -74,31 +78,6 @@ KINDS = {
     "sanity check": ["--trainer.num_sanity_val_steps=1"],
 }
 RUN_0, RUN_1 = "lightning_logs/version_0", "lightning_logs/version_1"
-
-
-class Killed(BaseException):
-    """As sudden as SIGKILL, within one process."""
-
-
-@pytest.fixture
-def kill(cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run `fit`, but die in the hook of a class as soon as so many steps are done."""
-
-    def run(cls: type, hook: str, step: int, *words: str) -> None:
-        original = getattr(cls, hook)
-
-        def die(self: Any, *args: Any, **kwargs: Any) -> Any:
-            trainer = args[0] if cls is RunCheckpoint else self.trainer
-            if trainer.global_step >= step:
-                raise Killed
-            return original(self, *args, **kwargs)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(cls, hook, die)
-            with pytest.raises(Killed):
-                cli("fit", *words)
-
-    return run
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -218,7 +197,7 @@ def test_a_run_of_one_cycle_cannot_be_prolonged(cli: RunCommand, kill: Any) -> N
             cli("fit", "--ckpt_path=last", f"--trainer.max_epochs={limit}")
         )
         assert line.startswith(
-            "--trainer.max_epochs: a run whose learning rate makes one cycle cannot"
+            "--trainer.max_epochs: a run whose learning rate is planned to its end can"
         )
     assert Path("lightning_logs/version_0/config.yaml").read_text() == held
     assert cli("fit", "--ckpt_path=last").code == 0

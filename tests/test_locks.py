@@ -1,0 +1,118 @@
+"""What one process must not do while another one is at work in the same folder."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from support import RunCommand, get_error_line
+
+from mlp_lightning import locks
+from mlp_lightning.locks import lock_run, make_scratch
+
+RUN = Path("lightning_logs/version_0")
+
+
+def list_files(run: Path) -> set[Path]:
+    return set(run.rglob("*"))
+
+
+@pytest.mark.parametrize("given", ["last", f"{RUN}/checkpoints/best.ckpt"])
+def test_a_run_in_training_cannot_be_continued(
+    given: str, short_run: Path, cli: RunCommand
+) -> None:
+    with lock_run(short_run):
+        before = list_files(short_run)
+        words = ("fit", f"--ckpt_path={given}", "--trainer.max_epochs=9")
+        line = get_error_line(cli(*words))
+        process = f"process {os.getpid()}"
+        advice = "wait for it, or stop it"
+        assert line.startswith("--ckpt_path: ")
+        assert line.endswith(f"{RUN} is in use by {process}: {advice}")
+        assert list_files(short_run) == before
+
+
+def test_a_test_leaves_a_run_in_training_as_it_is(
+    short_run: Path, cli: RunCommand
+) -> None:
+    with lock_run(short_run):
+        before = list_files(short_run)
+        outcome = cli("test")
+        assert outcome.code == 0
+        assert f"{RUN} is in use by another process" in outcome.out
+        assert list_files(short_run) == before
+
+
+def test_no_logger_of_a_test_writes_into_a_run_in_training(
+    short_run: Path, cli: RunCommand
+) -> None:
+    with lock_run(short_run):
+        before = list_files(short_run)
+        line = get_error_line(cli("test", "--trainer.logger=CSVLogger"))
+        assert f"{RUN} is in use by process {os.getpid()}: " in line
+        assert list_files(short_run) == before
+
+
+def test_a_run_in_training_can_be_read(short_run: Path, cli: RunCommand) -> None:
+    with lock_run(short_run):
+        assert cli("predict", "--trainer.limit_predict_batches=1").code == 0
+        assert cli("export", f"--output={RUN}/it.html").code == 0
+
+
+def test_whatever_ends_a_command_frees_its_run(short_run: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), lock_run(short_run):
+        raise KeyboardInterrupt
+    with lock_run(short_run):
+        pass
+
+
+def test_a_file_system_without_locks_refuses_nobody(
+    short_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack_locks(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    library, function = ("msvcrt", "locking") if os.name == "nt" else ("fcntl", "flock")
+    monkeypatch.setattr(f"mlp_lightning.locks.{library}.{function}", lack_locks)
+    with lock_run(short_run), lock_run(short_run):
+        pass
+
+
+def test_a_new_file_of_tensorboards_comes_after_the_others(tmp_path: Path) -> None:
+    made = int(time.time())
+    (tmp_path / f"events.out.tfevents.{made:010d}.host.9.0").touch()
+    with lock_run(tmp_path):
+        assert int(time.time()) > made
+    began = time.monotonic()
+    with lock_run(tmp_path):
+        assert time.monotonic() - began < 0.5
+
+
+def test_scratch_that_a_killed_process_has_left_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    left = folder / f"{locks.SCRATCH_PREFIX}left"
+    left.mkdir(parents=True)
+    (left / "file").touch()
+    with make_scratch(folder) as scratch:
+        assert os.listdir(folder) == [Path(scratch).name]
+    assert os.listdir(folder) == []
+
+
+def test_scratch_of_a_process_at_work_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    names: list[str] = []
+
+    def work() -> None:
+        with make_scratch(folder) as scratch:
+            names.append(scratch)
+
+    thread = threading.Thread(target=work)
+    with make_scratch(folder) as scratch:
+        thread.start()
+        time.sleep(3 * locks.SECONDS_BETWEEN_TRIES)
+        assert os.listdir(folder) == [Path(scratch).name]
+        assert not names
+    thread.join()
+    assert len(names) == 1
