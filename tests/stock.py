@@ -466,8 +466,6 @@ PLAIN = [
     "lr_scheduler=ReduceLROnPlateau",
     "optimizer=Muon",
 ]
-# Their tests fail as yet. Take out what is mended: its test says so, by failing.
-PENDING: list[str] = []
 
 
 def count_images(batch: tuple[torch.Tensor, torch.Tensor]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from stock import PENDING, PLAIN, ROWS, Row, find_stock
+from stock import PLAIN, ROWS, Row, find_stock
 from support import RunCommand, assert_equal, get_error_line, read_curves, read_state
 from torch.multiprocessing.spawn import ProcessExitedException
 
@@ -55,8 +55,6 @@ def make_parameters() -> list[Any]:
         marks = []
         if not any(part in name for part in PLAIN):
             marks.append(pytest.mark.stock)
-        if any(part in name for part in PENDING):
-            marks.append(pytest.mark.xfail(strict=True, reason="is being built"))
         parameters.append(pytest.param(row, id=name, marks=marks))
     return parameters
 
@@ -66,7 +64,7 @@ def test_the_table_has_all_that_lightning_brings_and_nothing_else() -> None:
     assert names == find_stock()
     counts = Counter(row.describe() for row in ROWS)
     assert counts.most_common(1)[0][1] == 1
-    for part in (*PLAIN, *PENDING):
+    for part in PLAIN:
         assert any(part in name for name in counts), part
 
 
