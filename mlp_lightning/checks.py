@@ -30,6 +30,8 @@ POSITIVE_SETTINGS = (
     "val_check_interval",
 )
 TrainerParts = dict[str, Any]  # the options of Lightning's Trainer, built
+# How jsonargparse says that a value is not of one of the types of its option.
+OTHER_TYPE = re.compile("Expected an? |Import path .* not correspond|Not a valid sub")
 OWN_CHECKPOINTS = ("best", "last")  # of a run, which RunCheckpoint keeps
 LAST_BESIDE_OURS = "{epoch}-last"  # of a ModelCheckpoint in the same folder
 
@@ -213,6 +215,9 @@ def find_reason(error: BaseException) -> str:
     named = re.search(r"Problem with given class_path '[^']+':\s+(.+)", whole)
     if named:
         return named[1]
+    for reason in re.findall(r"^  - (.*(?:\n {4,}.*)*)", whole, re.MULTILINE):
+        if not OTHER_TYPE.match(reason):
+            return str(reason)
     while error.__cause__:
         error = error.__cause__
     first = str(error)

@@ -188,7 +188,7 @@ CALLBACKS = [
         warning="When using the `ThroughputMonitor`, you need to define a `flops_per",
     ),
     callback("Timer", "duration=00:01:00:00"),
-    callback("Timer", refused="duration"),
+    callback("Timer"),
     callback("WeightAveraging"),
 ]
 LOGGERS = [

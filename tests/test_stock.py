@@ -103,7 +103,12 @@ def test_a_spike_is_a_failure(cli: RunCommand, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("row", make_parameters())
-def test_stock(row: Row, cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stock(
+    row: Row,
+    cli: RunCommand,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     if row.skipped:
         pytest.skip(row.skipped)
     if row.warning:
@@ -119,17 +124,19 @@ def test_stock(row: Row, cli: RunCommand, monkeypatch: pytest.MonkeyPatch) -> No
     if not row.keeps_run:
         return
     if row.stop_at:
-        check_resumption(row, words, cli, monkeypatch)
+        kill_fit(row, words, cli, monkeypatch)
+        capfd.readouterr()  # the last words of a forked process
+        check_resumption(cli)
     outcome = cli("test", *words)
     assert outcome.code == 0, outcome.err
     assert "Traceback" not in outcome.err
     assert "test/acc" in outcome.out
 
 
-def check_resumption(
+def kill_fit(
     row: Row, words: list[str], cli: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kill the same run amid an epoch, go on with it, and compare the two."""
+    """Begin the same run once more, and kill it amid an epoch."""
     original = MLPClassifier.training_step
     batches = 0
 
@@ -145,6 +152,10 @@ def check_resumption(
         # A process that the strategy has forked dies in the place of this one.
         with pytest.raises((Killed, ProcessExitedException)):
             cli("fit", *words, "--checkpoint.every_n_train_steps=1")
+
+
+def check_resumption(cli: RunCommand) -> None:
+    """Go on with the run that was killed, and compare it with the one before it."""
     outcome = cli("fit", "--ckpt_path=last")
     assert outcome.code == 0, outcome.err
     assert "Traceback" not in outcome.err
