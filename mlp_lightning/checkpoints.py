@@ -29,7 +29,7 @@ from lightning.pytorch.plugins.io import AsyncCheckpointIO
 
 from mlp_lightning.callbacks import check_finite
 from mlp_lightning.errors import SettingError
-from mlp_lightning.runs import CheckpointContent, write_config
+from mlp_lightning.runs import CheckpointContent, read_checkpoint, write_config
 
 NOT_VALIDATED = -1.0  # below any accuracy
 
@@ -120,6 +120,15 @@ class RunCheckpoint(Checkpoint):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
 
+    def read_back(self) -> None:
+        """Take over what was reached by the processes that Lightning has started."""
+        path = self.run / "checkpoints" / "last.ckpt"
+        if self.finished or not path.exists():
+            return
+        state = read_checkpoint(path, resumable=True)["callbacks"][self.state_key]
+        self.load_state_dict(state)
+        self.finished = state["finished"]
+
     def on_load_checkpoint(
         self, trainer: Trainer, module: LightningModule, checkpoint: CheckpointContent
     ) -> None:
@@ -171,12 +180,10 @@ class RunCheckpoint(Checkpoint):
         trainer._logger_connector._callback_metrics.update(metrics)
 
     def note_signal(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal until the step is done; a second one does not wait."""
+        """Remember a signal until the step is done; a second Ctrl-C does not wait."""
         self.received_signal = number
         if number == signal.SIGINT:
             signal.signal(number, signal.default_int_handler)
-        else:
-            signal.signal(number, signal.SIG_DFL)
 
     def on_train_batch_start(
         self, trainer: Trainer, module: LightningModule, batch: object, batch_idx: int
@@ -196,7 +203,8 @@ class RunCheckpoint(Checkpoint):
         if is_due and step > self.saved_step:
             self.save_last(trainer)
         if stop:
-            raise SystemExit(128 + stop)
+            # torch stops the other processes as soon as one ends with an error.
+            raise SystemExit(128 + stop if trainer.is_global_zero else 0)
 
     def agree_on_signal(self, trainer: Trainer) -> int:
         """Return the signal to stop for, 0 for none: the same in all processes."""

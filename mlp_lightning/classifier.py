@@ -116,6 +116,11 @@ class MLPClassifier(LightningModule):
         """Bring along what seeds, logs and checks each training step."""
         return [StepCallback()]
 
+    def setup(self, stage: str) -> None:
+        """Let each process count for itself: those of ddp_spawn share memory."""
+        self.mean_loss.reset()
+        self.confusion.reset()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, which StepCallback logs as `train/loss`.
 
@@ -232,3 +237,9 @@ class MLPClassifier(LightningModule):
             schedule = build_schedule(self.lr_scheduler, optimizer, total_steps)
         check_rate(optimizer, "lr_scheduler" if schedule else "optimizer")
         return optimizer, schedule
+
+
+# A lambda, in which jsonargparse reads the class and its settings, has no name. Under
+# this one, a pickle of the model, as ddp_spawn makes it, finds it.
+default_optimizer = signature(MLPClassifier).parameters["optimizer"].default
+default_optimizer.__qualname__ = "default_optimizer"

@@ -24,21 +24,22 @@ from mlp_lightning.checks import (
 )
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.figures import Figures
 from mlp_lightning.hardware import (
     announce_threads,
     choose_threads,
+    use_forkable_threads,
     use_threads,
     warn_of_slow_precision,
 )
 from mlp_lightning.loggers import build_loggers, open_loggers
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.projector import Projector
-from mlp_lightning.results import print_result, save_test, write_hparams
+from mlp_lightning.results import Results, print_result, write_hparams
 from mlp_lightning.settings import summarise_settings
 from mlp_lightning.start import find_start
+from mlp_lightning.tensorboard import find_board_logger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
 MAX_EPOCHS = 5  # as in the tutorial
@@ -156,6 +157,8 @@ class MLPCLI(LightningCLI):
         """Add checkpoints, pictures and a bar, and no logger until there is a run."""
         options = {**self.trainer_options, **kwargs}
         user_callbacks = tuning.remove_finders(options["callbacks"])
+        has_finders = len(user_callbacks) < len(options["callbacks"])
+        self.searches = has_finders and not options["fast_dev_run"]
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
         if self.command != "fit":
@@ -176,6 +179,9 @@ class MLPCLI(LightningCLI):
             callbacks.append(self.run_checkpoint)
         if self.draws:
             callbacks += [self.figures, Projector()]
+        if self.command == "test":
+            drawn = self.figures if self.draws else None
+            callbacks.append(Results(self.start, drawn))
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))
@@ -189,11 +195,13 @@ class MLPCLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Try what can be tried before anything is written."""
-        if self.start.path:
-            load_weights(self.model, self.start.checkpoint, self.trainer.precision)
-        device = self.trainer.strategy.root_device
-        if self.command == "fit":
-            check_training(self.model, self.datamodule, self.trainer)
+        strategy = self.trainer.strategy
+        device = strategy.root_device
+        with use_forkable_threads(strategy):
+            if self.start.path:
+                load_weights(self.model, self.start.checkpoint, self.trainer.precision)
+            if self.command == "fit":
+                check_training(self.model, self.datamodule, self.trainer)
         if self.command != "export" and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 
@@ -204,15 +212,15 @@ class MLPCLI(LightningCLI):
     ) -> None:
         """Train in the folder of a run, and say what to do next."""
         is_new = self.run_folder is None
-        if is_new and not self.options.trainer.fast_dev_run:
+        path = self.start.path
+        if is_new and self.searches:
             with use_threads(self.count_threads()):
                 tuning.search_settings(self.options, self.model, self.datamodule)
-        path = self.start.path
-        threads = self.count_threads()
-        announce_threads(threads)
         try:
             self.open_run()
-            with use_threads(threads):
+            threads = self.count_threads()
+            announce_threads(threads)
+            with use_threads(threads), errors.forward_signals(self.trainer.strategy):
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
             if is_new and self.run_folder and self.trainer.global_step == 0:
@@ -220,8 +228,10 @@ class MLPCLI(LightningCLI):
                 runs.remove_if_refused(self.run_folder, error)
             raise
         if self.run_folder and self.keeps_checkpoints:
+            self.run_checkpoint.read_back()
             score = self.run_checkpoint.best_score
-            print_result(self.run_folder, score, self.logs_to_run)
+            has_curves = find_board_logger(self.trainer) is not None
+            print_result(self.run_folder, score, has_curves)
 
     def count_threads(self) -> int:
         """Return how many threads train; Lightning's number if it starts processes."""
@@ -245,7 +255,7 @@ class MLPCLI(LightningCLI):
             self.locks.enter_context(locks.lock_run(self.run_folder))
         run = self.run_folder or Path()  # the other processes write nothing
         self.run_checkpoint.use_run(run, config_text)
-        self.figures.describe_run(config_text, settings)
+        self.figures.use_run(self.run_folder, config_text, settings)
         if self.logs_to_run:
             trainer = self.options.trainer
             loggers = build_loggers(trainer, run, self.start.step)
@@ -254,33 +264,15 @@ class MLPCLI(LightningCLI):
             if is_first_process:
                 write_hparams(run, settings)
 
-    def test(
-        self,
-        model: LightningModule,
-        datamodule: LightningDataModule,
-        verbose: bool,
-        **_: object,
-    ) -> None:
-        """Note the result in the run, unless only some of the images were counted."""
-        results = self.trainer.test(model, None, None, verbose, datamodule)
-        if not self.trainer.is_global_zero:
-            return
-        if self.model.confusion_matrix is not None:
-            confusions = most_confused(self.model.confusion_matrix)
-            print(f"Most often taken for another: {confusions}")
-        whole = [len(self.datamodule.test_dataloader())]
-        if self.run_folder and self.trainer.num_test_batches == whole:
-            metrics = dict(results[0])
-            pictures = self.figures.draw_evaluation(self.model) if self.draws else {}
-            save_test(self.run_folder, self.start, metrics, pictures)
-
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object
     ) -> None:
         """Write the digit and the ten probabilities of each picture, or test image."""
         self.trainer.predict(model, None, datamodule, return_predictions=False)
-        count = self.predictions.error_count
-        if self.trainer.is_global_zero and count:
+        if not self.trainer.is_global_zero:
+            return
+        count = self.predictions.count_errors()
+        if count:
             files = "1 file shows" if count == 1 else f"{count} files show"
             errors.exit_with_error(errors.FAILED, f"{files} no digit: see the table")
 

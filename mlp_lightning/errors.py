@@ -7,14 +7,17 @@ that a CPU does not have, four refusals of Lightning, and what a child process r
 import logging
 import pkgutil
 import re
+import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import NoReturn
 
 from lightning.fabric.utilities.spike import TrainingSpikeException
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
     SIGTERMException,
@@ -22,7 +25,7 @@ from lightning.pytorch.utilities.exceptions import (
 from lightning.pytorch.utilities.memory import is_oom_error
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.distributed import DistError
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 PROGRAM = "python -m mlp_lightning"
 
@@ -43,7 +46,14 @@ class SettingError(ValueError):
 
 # A module is missing if an option needs a package that is not installed.
 REFUSALS = (SettingError, MisconfigurationException, ModuleNotFoundError)
-FAILURES = (OSError, FloatingPointError, MemoryError, DistError, TrainingSpikeException)
+FAILURES = (
+    OSError,
+    FloatingPointError,
+    MemoryError,
+    DistError,
+    TrainingSpikeException,
+    ProcessExitedException,  # killed, as by Linux when memory runs out
+)
 # How messages begin with which Lightning refuses a setting when the training has begun,
 # in errors that have no type of their own.
 LIGHTNING_REFUSALS = (
@@ -62,6 +72,7 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model sum")
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    threading.excepthook = leave_os_errors_to_main_thread
 
 
 @rank_zero_only
@@ -127,6 +138,36 @@ def restore_child_error(error: ProcessRaisedException) -> Exception:
     return error
 
 
+@contextmanager
+def forward_signals(strategy: Strategy) -> Iterator[None]:
+    """Stop with the processes that Lightning starts, whichever is told to stop.
+
+    They are sent SIGTERM, which may come twice: from a terminal they have had Ctrl-C
+    already, and a second one would not wait for the step to end.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        if strategy.launcher is not None:
+            strategy.launcher.kill(signal.SIGTERM)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(TERMINATED)
+
+    handlers = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError):  # only the main thread may listen
+                handlers[number] = signal.signal(number, stop)
+        yield
+    except ProcessExitedException as error:
+        if error.exit_code in (INTERRUPTED, TERMINATED):
+            raise SystemExit(error.exit_code) from error
+        raise
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def leave_os_errors_to_main_thread(args: threading.ExceptHookArgs) -> None:
     """Print no traceback for TensorBoard's writer: the main thread gets its error."""
     if not isinstance(args.exc_value, OSError):
@@ -145,7 +186,6 @@ def report_errors(
         name_option: Returns the command line's name of a setting such as `batch_size`.
         describe_resumption: Returns what to add for the user who has stopped a run.
     """
-    threading.excepthook = leave_os_errors_to_main_thread
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:

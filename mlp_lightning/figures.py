@@ -2,9 +2,8 @@
 
 import time
 from math import inf
-from typing import NamedTuple
+from pathlib import Path
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
@@ -19,72 +18,27 @@ from mlp_lightning.drawing import (
     draw_pixel_weights,
     image_grid,
 )
+from mlp_lightning.gallery import Gallery
+from mlp_lightning.mistakes import MAX_DIGITS, Mistakes
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.tensorboard import (
     LAYOUT,
     Pictures,
     add_graph,
     add_histogram,
-    add_pictures,
     add_settings,
     find_board_logger,
 )
 
 SECONDS_BETWEEN_DRAWINGS = 30  # A drawing takes 0.3 s on one CPU core.
-MAX_DIGITS = 40  # in a picture of training images or of mistakes: four rows
 NEVER = -1  # before any step
 PIXELS = IMAGE_SIDE * IMAGE_SIDE
 
 Batch = tuple[Tensor, Tensor]  # normalised images, float32 (batch, 1, 28, 28); labels
 
 
-class Mistakes(NamedTuple):
-    """Misread images, the surest first; a row with a probability of 0 is none."""
-
-    images: Tensor  # uint8, (n, 28, 28)
-    labels: Tensor  # int64, (n,)
-    digits: Tensor  # int64, (n,): what the network read
-    probabilities: Tensor  # float32, (n,): of these digits
-
-    @classmethod
-    def none(cls, device: torch.device) -> "Mistakes":
-        """Return `MAX_DIGITS` rows that are none."""
-        probabilities = torch.zeros(MAX_DIGITS, device=device)
-        digits = probabilities.long()
-        shape = (MAX_DIGITS, IMAGE_SIDE, IMAGE_SIDE)
-        pixels = torch.zeros(shape, device=device)
-        images = pixels.byte()
-        return cls(images, digits, digits, probabilities)
-
-    @classmethod
-    def of_batch(cls, images: Tensor, labels: Tensor, logits: Tensor) -> "Mistakes":
-        """Return the surest mistakes among normalised images, at most `MAX_DIGITS`."""
-        probabilities = torch.softmax(logits, dim=1)  # (batch, 10)
-        highest, digits = probabilities.max(dim=1)  # (batch,)
-        # Set to 0 instead of left out: to count mistakes would wait for the GPU.
-        is_correct = digits == labels
-        highest = highest.masked_fill(is_correct, 0)
-        rows = cls(images, labels, digits, highest)
-        mistakes = rows.surest()
-        pixels = denormalise(mistakes.images)
-        return mistakes._replace(images=pixels)
-
-    def surest(self) -> "Mistakes":
-        """Return the first `MAX_DIGITS` by probability; equals keep their order."""
-        order = self.probabilities.argsort(descending=True, stable=True)
-        order = order[:MAX_DIGITS]
-        columns = [column[order] for column in self]
-        return Mistakes(*columns)
-
-    def join(self, other: "Mistakes") -> "Mistakes":
-        """Return the rows of both, without sorting them."""
-        pairs = zip(self, other, strict=True)
-        columns = map(torch.cat, pairs)
-        return Mistakes(*columns)
-
-
 class Figures(Callback):
-    """Shows images, mistakes and weights in TensorBoard, and settings with results.
+    """Shows images, mistakes and weights; in TensorBoard, settings and results too.
 
     It draws what the validation's steps return and does not run the network again.
     Between two drawings, at least `SECONDS_BETWEEN_DRAWINGS` of training pass; what
@@ -92,9 +46,12 @@ class Figures(Callback):
     """
 
     def __init__(self) -> None:
+        self.run: Path | None = None
         self.config_text = ""
         self.settings: SettingsSummary = {}
-        # Only in the first process, and only if TensorBoard is among the loggers.
+        # Only in the first process.
+        self.gallery: Gallery | None = None
+        # Only there, and only if TensorBoard is among the loggers.
         self.board: SummaryWriter | None = None
         self.drawing_time = -inf  # of the last drawing, by time.monotonic
         self.drawing_is_due = False  # in this validation
@@ -104,17 +61,27 @@ class Figures(Callback):
         self.confusion_matrix: Tensor | None = None
         self.undrawn_step: int | None = None
 
-    def describe_run(self, config_text: str, settings: SettingsSummary) -> None:
-        """Take the run's config as YAML, and the settings to show with its results."""
+    def use_run(
+        self, run: Path | None, config_text: str, settings: SettingsSummary
+    ) -> None:
+        """Take what there is to know of a run.
+
+        Args:
+            run: Its folder, for pictures that no logger takes.
+            config_text: Its config as YAML.
+            settings: Those to show with its results.
+        """
+        self.run = run
         self.config_text = config_text
         self.settings = settings
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
-        """Find the logger of TensorBoard, or tell that there is none."""
+        """Find out where to show pictures."""
+        if not trainer.is_global_zero:
+            return
+        self.gallery = Gallery(trainer.loggers, self.run)
         logger = find_board_logger(trainer)
-        if trainer.loggers and logger is None:
-            trainer.print("Pictures are left out: they need TensorBoard's logger")
-        if logger is not None and trainer.is_global_zero:
+        if logger is not None:
             self.board = logger.experiment
 
     def on_train_batch_start(
@@ -124,18 +91,18 @@ class Figures(Callback):
 
         The layout of the page CUSTOM SCALARS goes with them.
         """
-        board = self.board
         has_begun = batch_idx > 0 or trainer.global_step > 0
-        if board is None or has_begun:
+        if self.gallery is None or has_begun:
             return
-        text = f"```yaml\n{self.config_text}\n```"
-        board.add_text("config", text)
-        board.add_custom_scalars(LAYOUT)
         images, labels = batch
-        add_graph(board, model, images[:1])
+        board = self.board
+        if board is not None:
+            text = f"```yaml\n{self.config_text}\n```"
+            board.add_text("config", text)
+            board.add_custom_scalars(LAYOUT)
+            add_graph(board, model, images[:1])
         picture = draw_training_images(images, labels)
-        pictures = {"training": picture}
-        add_pictures(board, pictures, step=0)
+        self.gallery.show({"training": picture}, step=0)
 
     def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
         """Decide whether this validation is drawn."""
@@ -192,11 +159,11 @@ class Figures(Callback):
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         """Show what is left, and the settings beside the best accuracy."""
-        if self.board is None:
-            return
         self.show_evaluation()
         step = trainer.global_step - 1
         self.show_weights(model, step)
+        if self.board is None:
+            return
         for callback in trainer.checkpoint_callbacks:
             best_score = getattr(callback, "best_score", -1)  # Lightning's have none.
             if best_score >= 0:
@@ -245,23 +212,24 @@ class Figures(Callback):
 
     def show_evaluation(self) -> None:
         """Show what the last validation has found, unless that is done."""
-        board = self.board
         step = self.undrawn_step
-        if board is None or step is None:
+        if self.gallery is None or step is None:
             return
         pictures = self.draw_findings()
-        add_pictures(board, pictures, step)
+        self.gallery.show(pictures, step)
         self.undrawn_step = None
 
     def show_weights(self, model: LightningModule, step: int) -> None:
         """Show the weights after a step, and their gradients, unless that is done."""
-        board = self.board
-        if board is None or self.weights_step == step:
+        if self.gallery is None or self.weights_step == step:
             return
         self.drawing_time = time.monotonic()
         self.weights_step = step
         pictures = draw_weights(model)
-        add_pictures(board, pictures, step)
+        self.gallery.show(pictures, step)
+        board = self.board
+        if board is None:
+            return
         for name, weights in model.named_parameters():
             tag = f"weights/{name}"
             values = weights.detach()

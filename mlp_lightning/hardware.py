@@ -9,11 +9,12 @@ beside another one can take ten times as long. docs/speed.md has the measurement
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
 from pathlib import Path
 
 import torch
+from lightning.pytorch.strategies import Strategy
 from torch import nn
 
 from mlp_lightning.errors import print_rank_zero
@@ -134,6 +135,17 @@ def use_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def use_forkable_threads(strategy: Strategy) -> AbstractContextManager[None]:
+    """Have torch start no threads if the strategy will fork this process.
+
+    A fork has none of the threads that were started before, and waits for them forever.
+    """
+    launcher = strategy.launcher
+    # Notebooks, which Lightning calls interactive, can be forked alone.
+    forks = launcher is not None and launcher.is_interactive_compatible
+    return use_threads(1) if forks else nullcontext()
 
 
 def warn_of_slow_precision(precision: str) -> None:

@@ -115,7 +115,6 @@ class Predictions(Callback):
         self.picture_path = self.path.with_suffix(".png")
         self.table: TextIO | None = None  # open, and locked, in the first process
         self.count = 0
-        self.error_count = 0  # files that show no digit
         self.least_certain: list[Answer] = []
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
@@ -158,9 +157,7 @@ class Predictions(Callback):
             if answer.source.file is not None:
                 line = answer.printed_line()
                 print(line)
-            if answer.source.error:
-                self.error_count += 1
-            else:
+            if not answer.source.error:
                 self.least_certain.append(answer)
         self.count += len(answers)
         self.least_certain.sort(key=certainty)
@@ -191,6 +188,11 @@ class Predictions(Callback):
         """Leave the table to other processes."""
         if self.table is not None:
             self.table.close()
+
+    def count_errors(self) -> int:
+        """Return how many files show no digit, as the finished table has it."""
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return sum(row["error"] != "" for row in csv.DictReader(file))
 
     def match(self, batch: PredictBatch, probabilities: Tensor) -> list[Answer]:
         """Return the answer for each image in the batch."""

@@ -4,15 +4,19 @@ import json
 import shlex
 from pathlib import Path
 
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from PIL.Image import Image
 
+from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM, SettingError
+from mlp_lightning.figures import Figures
 from mlp_lightning.locks import lock_run
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.start import Start
+from mlp_lightning.tensorboard import Pictures
 
 
 def write_hparams(run: Path, settings: SettingsSummary) -> None:
@@ -46,29 +50,66 @@ def print_result(run: Path, best_score: float, has_curves: bool) -> None:
 
 
 def save_test(
-    run: Path, start: Start, metrics: dict[str, float], pictures: dict[str, Image]
+    run: Path, path: Path, step: int, metrics: dict[str, float], pictures: Pictures
 ) -> None:
     """Write what a test has found into its run, unless that is being trained.
 
     Args:
         run: The folder of the run; it gets test.json, test_wrong.png and so on, and
             points in its curves.
-        start: The checkpoint that was tested.
+        path: The checkpoint that was tested.
+        step: The optimizer steps that it has behind it.
         metrics: What the test has measured.
         pictures: What it has drawn, by name.
     """
-    assert start.path is not None
     try:
         # TensorBoard would show no more of a training once the test has added a file.
         with lock_run(run):
-            logger = TensorBoardLogger(run.parent, "", run.name)
-            logger.log_metrics(metrics, start.step - 1)  # where val/acc of these is
-            logger.finalize("success")
+            if any(run.glob("events.out.tfevents.*")):
+                logger = TensorBoardLogger(run.parent, "", run.name)
+                logger.log_metrics(metrics, step - 1)  # where val/acc of these is
+                logger.finalize("success")
     except SettingError:
         print(f"{run} is in use by another process: it does not keep this result")
         return
-    report = {**metrics, "checkpoint": f"checkpoints/{start.path.name}"}
+    report = {**metrics, "checkpoint": f"checkpoints/{path.name}"}
     text = json.dumps(report, indent=2)
     (run / "test.json").write_text(f"{text}\n")
     for name, picture in pictures.items():
         picture.save(run / f"test_{name}.png")
+
+
+class Results(Callback):
+    """Tells what a test has found, and notes it in the run.
+
+    It is a callback because a process that Lightning starts, as for ddp_fork, hands
+    back little more than the metrics.
+    """
+
+    def __init__(self, start: Start, figures: Figures | None) -> None:
+        """Say what is tested, and what draws its pictures, if anything."""
+        self.run = start.run
+        self.path = start.path
+        self.step = start.step
+        self.figures = figures
+
+    def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        """Tell it, and note it unless only some of the images were counted."""
+        if stage != "test" or not trainer.is_global_zero:
+            return
+        matrix = getattr(model, "confusion_matrix", None)
+        if matrix is not None:
+            print(f"Most often taken for another: {most_confused(matrix)}")
+        if self.run is None or self.path is None or not is_whole_test(trainer):
+            return
+        found = trainer.callback_metrics
+        metrics = {name: value.item() for name, value in found.items()}
+        figures = self.figures
+        pictures = {} if figures is None else figures.draw_evaluation(model)
+        save_test(self.run, self.path, self.step, metrics, pictures)
+
+
+def is_whole_test(trainer: Trainer) -> bool:
+    """Return whether a test has counted all of the images."""
+    data: MNISTDataModule = trainer.datamodule  # type: ignore[attr-defined]
+    return trainer.num_test_batches == [len(data.test_dataloader())]

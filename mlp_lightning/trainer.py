@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.types import EVAL_DATALOADERS
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.errors import silence_libraries
 from mlp_lightning.export import export_checkpoint
 
 IDLE: nullcontext[None] = nullcontext()
@@ -37,6 +38,11 @@ class IdleProfiler(PassThroughProfiler):
 
 class MLPTrainer(Trainer):
     """Lightning's Trainer, which can also export a checkpoint."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set up a process that ddp_spawn starts: the trainer is all that it gets."""
+        silence_libraries()
+        vars(self).update(state)
 
     def validate(
         self,

@@ -45,6 +45,7 @@ from mlp_lightning.export import ExportedClassifier
 from mlp_lightning.figures import Figures
 from mlp_lightning.handwriting import PictureLoader
 from mlp_lightning.predictions import Predictions
+from mlp_lightning.results import Results
 
 # files that a bug leaves open
 pytestmark = pytest.mark.filterwarnings(
@@ -176,7 +177,7 @@ BUGS_IN_A_RUN = [
     Bug(hardware, "count_cores", CONVERT, WIDE),
     Bug(hardware, "read_cpu_quota", UNPACK, WIDE),
     Bug(MLPCLI, "open_run", CONVERT, after="make_run("),
-    Bug(MLPCLI, "fit", COUNT, before="trainer.fit("),
+    Bug(MLPCLI, "open_run", COUNT, before="write_hparams("),
     Bug(MLPCLI, "fit", COMPUTE, after="trainer.fit("),
 ]
 # Met by `fit` before there is a folder.
@@ -222,7 +223,7 @@ BUGS_OF_OTHER_COMMANDS = [
     Bug(checks, "load_weights", COMPUTE, "test", after="load_state_dict("),
     Bug(hardware, "measure_slowdown", UNPACK, "test"),
     Bug(MLPClassifier, "test_step", UNPACK_BATCH, "test"),
-    Bug(MLPCLI, "test", COMPUTE, "test", after="trainer.test("),
+    Bug(Results, "teardown", COMPUTE, "test"),
     Bug(results, "save_test", COUNT, "test"),
     Bug(MLPClassifier, "predict_step", COUNT, "predict"),
     Bug(PictureLoader, "__iter__", COMPUTE, PREDICT),

@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import pickle
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -485,6 +486,25 @@ def set_thing(model: nn.Module, value: Any) -> tuple[object, ...]:
     attributes = vars(model)
     places = (attributes, *(attributes[name] for name in PLACES))
     return error, *(id(place["thing"]) if "thing" in place else 0 for place in places)
+
+
+def test_a_process_that_is_started_gets_the_model_as_a_pickle() -> None:
+    model = pickle.loads(pickle.dumps(MLPClassifier([8])))
+    optimizer, _ = model.build_optimizer(1)
+    assert type(optimizer) is torch.optim.SGD
+    assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_processes_that_share_memory_count_for_themselves() -> None:
+    model = MLPClassifier([8])
+    counts = model.confusion.confmat.share_memory_()
+    losses = model.mean_loss.mean_value.share_memory_()
+    model.setup("test")
+    model.confusion.update(torch.arange(10), torch.arange(10))
+    model.mean_loss.update(torch.ones(10))
+    assert model.confusion.confmat.sum() == 10
+    assert counts.sum() == 0
+    assert losses == 0
 
 
 @pytest.mark.parametrize("first", VALUES)

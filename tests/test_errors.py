@@ -4,24 +4,33 @@ import functools
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning_utilities.core.imports import RequirementCache
 from support import SHORT_RUN, Outcome, RunCommand, get_error_line
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 import mlp_lightning
 from mlp_lightning import MLPClassifier
 from mlp_lightning.__main__ import main
 from mlp_lightning.checks import try_optimizer
-from mlp_lightning.errors import SettingError, find_exit_code, restore_child_error
+from mlp_lightning.errors import (
+    SettingError,
+    find_exit_code,
+    find_signal_code,
+    forward_signals,
+    restore_child_error,
+)
 from mlp_lightning.runs import list_runs
 from mlp_lightning.trainer import MLPTrainer
 
@@ -558,6 +567,44 @@ Traceback (most recent call last):
     assert find_exit_code(error) == code
     if message:
         assert str(restore_child_error(error)).startswith(message)
+
+
+class OneProcess(SingleDeviceStrategy):
+    """Has a launcher that notes which signals it hands to the processes of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.killed_by: list[int] = []
+
+    @property
+    def launcher(self) -> Any:
+        return SimpleNamespace(kill=self.killed_by.append)
+
+
+@pytest.mark.parametrize(
+    ("number", "stop"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)],
+)
+def test_a_signal_reaches_the_processes_that_were_started(
+    number: signal.Signals, stop: type[BaseException]
+) -> None:
+    strategy = OneProcess()
+    handler = signal.getsignal(number)
+    with pytest.raises(stop) as caught, forward_signals(strategy):
+        signal.raise_signal(number)
+    assert find_signal_code(caught.value) == 128 + number
+    assert strategy.killed_by == [signal.SIGTERM]
+    assert signal.getsignal(number) is handler
+
+
+def test_a_process_that_was_started_stops_the_first_one() -> None:
+    with pytest.raises(SystemExit) as caught, forward_signals(OneProcess()):
+        raise ProcessExitedException("process 0 terminated", 0, 9, 143)
+    assert find_signal_code(caught.value) == 143
+    killed = ProcessExitedException("terminated", 0, 9, -9, "SIGKILL")
+    with pytest.raises(ProcessExitedException), forward_signals(OneProcess()):
+        raise killed
+    assert find_exit_code(killed) == 1
 
 
 def test_a_run_that_has_saved_is_kept_where_steps_are_not_counted(

@@ -33,7 +33,8 @@ from mlp_lightning.drawing import (
     draw_mistakes,
     draw_pixel_weights,
 )
-from mlp_lightning.figures import MAX_DIGITS, Figures, Mistakes
+from mlp_lightning.figures import Figures
+from mlp_lightning.mistakes import MAX_DIGITS, Mistakes
 from mlp_lightning.mlp import normalise
 from mlp_lightning.settings import summarise_settings
 
@@ -150,14 +151,24 @@ def test_a_test_is_drawn_and_noted_in_the_run(short_run: Path, cli: RunCommand) 
     assert "Most often taken for another: " in tested.out
 
 
-def test_without_tensorboard_the_pictures_are_left_out(cli: RunCommand) -> None:
-    logger = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=."]
-    outcome = cli("fit", *SHORT_RUN, "--figures=true", *logger)
-    assert outcome.code == 0
-    assert (
-        outcome.out.count("Pictures are left out: they need TensorBoard's logger\n")
-        == 1
-    )
+def test_pictures_that_no_logger_takes_are_files(cli: RunCommand) -> None:
+    """They are those that TensorBoard would show last."""
+    words = [*SHORT_RUN, "--figures=true", "--trainer.max_epochs=1"]
+    assert cli("fit", *words).code == 0
+    csv_run = RUN.with_name("version_1")
+    fitted = cli("fit", *words, "--trainer.logger=CSVLogger")
+    assert fitted.code == 0
+    assert "tensorboard" not in fitted.out
+    events = read_events(RUN)
+    pictures = sorted((csv_run / "images").iterdir())
+    names = [picture.stem for picture in pictures]
+    assert names == ["confusion", "training", "weights", "wrong"]
+    for picture in pictures:
+        shown = events.Images(f"images/{picture.stem}")[-1].encoded_image_string
+        expected = Image.open(io.BytesIO(shown)).convert("RGB")
+        assert list(Image.open(picture).convert("RGB").tobytes()) == list(
+            expected.tobytes()
+        )
 
 
 def test_pictures_can_be_turned_off(short_run: Path, cli: RunCommand) -> None:
@@ -380,6 +391,8 @@ def test_two_processes_draw_what_one_draws(shell: RunCommand) -> None:
     words = [word for word in SHORT_RUN if "figures" not in word]
     done = shell("fit", *words, "--trainer.max_epochs=1", *TWO_FORKS)
     assert done.code == 0, done.err
+    assert "\nval/acc 0." in done.out
+    assert f"Saved {RUN / 'checkpoints/best.ckpt'}\n" in done.out
     board = read_events(RUN)
     path = RUN / "checkpoints/last.ckpt"
     model = MLPClassifier.load_from_checkpoint(path, "cpu")

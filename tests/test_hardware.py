@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import wraps
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,21 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
-from support import QUIET_TRAINER, RunCommand, assert_equal, link_data, read_state
+from support import (
+    QUIET_TRAINER,
+    RunCommand,
+    assert_equal,
+    get_error_line,
+    link_data,
+    read_state,
+)
 from torch import nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, hardware
+from mlp_lightning import cli as cli_module
 from mlp_lightning.cli import MLPCLI
+from mlp_lightning.errors import SettingError
+from mlp_lightning.trainer import MLPTrainer
 
 FEWER_THREADS = (
     "Training with 1 instead of 2 threads: for so small a step, more gain little and "
@@ -355,6 +366,33 @@ def test_only_a_training_in_this_process_on_the_cpu_has_its_threads_chosen(
     data = MNISTDataModule()
     cli: Any = SimpleNamespace(trainer=trainer, model=MLPClassifier(), datamodule=data)
     assert MLPCLI.count_threads(cli) == threads
+
+
+@pytest.mark.usefixtures("two_threads", "short_run")
+@pytest.mark.parametrize(
+    ("strategy", "threads"), [("auto", 2), ("ddp_spawn", 2), ("ddp_fork", 1)]
+)
+def test_a_process_that_will_be_forked_starts_no_threads(
+    strategy: str, threads: int, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its forks would wait for these threads forever."""
+    counts = set()
+
+    def count_threads(*_: object) -> None:
+        counts.add(torch.get_num_threads())
+
+    def stop(*_: object, **__: object) -> None:
+        raise SettingError("trainer: stopped before the fork")
+
+    for name in ("load_weights", "try_optimizer"):
+        monkeypatch.setattr(cli_module, name, count_threads)
+    monkeypatch.setattr(MLPTrainer, "fit", wraps(MLPTrainer.fit)(stop))
+    words = [f"--trainer.strategy={strategy}", "--trainer.accelerator=cpu"]
+    more = ["--trainer.max_epochs=10", "--trainer.devices=1"]
+    line = get_error_line(cli("fit", "--ckpt_path=last", *words, *more))
+    assert line.endswith("stopped before the fork")
+    assert counts == {threads}
+    assert torch.get_num_threads() == 2
 
 
 def test_a_trainer_from_python_keeps_torchs_threads(

@@ -155,15 +155,13 @@ def test_a_signal_amid_validation_lets_it_end(
     original = MLPClassifier.validation_step
 
     def step(self: MLPClassifier, *args: Any) -> Any:
-        if self.global_step == 20:
+        if self.global_step == 20:  # with each batch of the validation
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self, *args)
 
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
         patch.setattr(MLPClassifier, "validation_step", step)
-        # the second signal would kill, and the validation has several batches
-        patch.setattr(signal, "SIG_DFL", signal.SIG_IGN)
         line = get_error_line(cli("fit", *SMALL_RUN), code=143)
     assert line.startswith("interrupted; to go on: ")
     assert signal.getsignal(signal.SIGTERM) is handler
@@ -189,12 +187,21 @@ def test_ctrl_c_while_it_starts(start_fit: StartFit) -> None:
     assert "Traceback" not in err
 
 
+@needs_signals
+@pytest.mark.kill
 @pytest.mark.subprocess
-def test_two_processes_go_on(shell: RunCommand) -> None:
-    dropout = "--model.dropout=0.2"
-    words = [*SMALL_RUN, dropout, "--checkpoint.every_n_train_steps=7"]
-    assert shell("fit", *words, *TWO_FORKS).code == 0
-    stopped = shell("fit", *words, *TWO_FORKS, "--trainer.max_steps=33")
-    assert stopped.code == 0
-    assert shell("fit", "--ckpt_path=last", "--trainer.max_steps=-1").code == 0
-    assert_same_run(RUN_1, RUN_0)
+def test_two_processes_go_on(start_fit: StartFit, shell: RunCommand) -> None:
+    """The first process is told to stop, which knows little of what the others do."""
+    words = [*ENDLESS, "--model.dropout=0.2", *TWO_FORKS]
+    process = start_fit(*words)
+    wait_for(RUN_0 / "checkpoints" / "last.ckpt", process)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    (line,) = [line for line in err.splitlines() if "error" in line]
+    assert line.endswith(f"to go on: python -m mlp_lightning fit --ckpt_path {RUN_0}")
+    stopped = read_state(RUN_0)["global_step"]
+    more = [f"--trainer.max_steps={stopped + 20}", "--trainer.max_epochs=1000"]
+    assert shell("fit", f"--ckpt_path={RUN_0}", *more).code == 0
+    assert shell("fit", *words, *more).code == 0
+    assert_same_run(RUN_0, RUN_1)

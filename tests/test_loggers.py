@@ -145,7 +145,6 @@ LOGGED = [
     "--trainer.log_every_n_steps=1",
     "--trainer.enable_progress_bar=false",
     "--trainer.enable_model_summary=false",
-    "--figures=false",
 ]
 
 
@@ -171,6 +170,9 @@ def test_mlflow_has_every_step_of_one_run(shell: RunCommand) -> None:
     assert {point.step for point in scores} == set(range(39, 240, 40))
     # What is there twice has the same value.
     assert len({(point.step, point.value) for point in history}) == 240
+    images = RUN_0 / "mlartifacts" / run.info.run_id / "artifacts" / "images"
+    assert len(list(images.glob("images~training+step+0+*.png"))) == 1
+    assert len(list(images.glob("images~confusion+step+239+*.png"))) == 1
 
 
 def read_wandb(path: Path) -> Iterator[Any]:
@@ -218,6 +220,9 @@ def test_wandb_has_every_step_under_one_id(shell: RunCommand) -> None:
             if "train/loss" in items:
                 steps.add(json.loads(items["trainer/global_step"].value_json))
     assert steps == set(range(240))
+    media = "wandb/offline-run-*/files/media/images/images"
+    assert len(list(RUN_0.glob(f"{media}/training_*.png"))) == 1
+    assert len(list(segments[1].parent.glob("files/**/confusion_*.png"))) >= 1
 
 
 @pytest.mark.stock

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from support import TWO_PROCESSES, RunCommand, get_error_line, read_mnist
+from support import TWO_FORKS, RunCommand, get_error_line, read_mnist
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.handwriting import open_picture, read_digit
@@ -85,8 +85,8 @@ def test_each_printed_line_stands_alone(cli: RunCommand, shell: RunCommand) -> N
 @pytest.mark.usefixtures("run")
 def test_of_two_processes_one_writes(shell: RunCommand) -> None:
     Path("digits/empty.png").touch()
-    outcome = shell("predict", "--data.images=digits", *TWO_PROCESSES)
-    assert "1 file shows no digit" in outcome.err
+    outcome = shell("predict", "--data.images=digits", *TWO_FORKS)
+    assert get_error_line(outcome, 1) == "1 file shows no digit: see the table"
     rows = table(RUN / "predictions.csv")
     files = [f"digits/{number}" for number in ("0.png", "1.png", "2.png", "empty.png")]
     assert [row[0] for row in rows] == files
