@@ -2,13 +2,19 @@
 
 import difflib
 import re
+import warnings
 from argparse import HelpFormatter
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import BackboneFinetuning, BaseFinetuning, Timer
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    OnExceptionCheckpoint,
+    Timer,
+)
 from lightning.pytorch.cli import LightningArgumentParser, ReduceLROnPlateau
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.optim import Optimizer
@@ -23,6 +29,7 @@ from mlp_lightning.errors import REFUSED, SettingError
 from mlp_lightning.schedules import DEFAULT_MONITOR
 
 MIN_SIMILARITY = 0.75  # of a misspelt option to the one that is suggested
+UNWRITTEN = "Unable to serialize instance "  # how jsonargparse begins to say it
 MISSING = "the following arguments are required: "  # how jsonargparse begins to say it
 NEEDS = "needs "  # how we say it
 # Defaults that classes lack, or have of another type than they say.
@@ -45,6 +52,8 @@ UNSUITED = {
     LRScheduler: "is what all schedules have in common: name one of them",
     BackboneFinetuning: "trains the `backbone` of a network, and this one has none",
     BaseFinetuning: "is for subclasses, which say what to train: name one of them",
+    OnExceptionCheckpoint: "would let the next run begin with what it has left; "
+    "--checkpoint.every_n_train_steps keeps what this one can go on from",
     Optimizer: "is what all optimizers have in common: name one of them",
     MUON: "trains the weight matrices of hidden layers alone; the biases need another "
     "optimizer, and two need manual optimization, in a LightningModule of yours",
@@ -110,6 +119,17 @@ class ShortParser(LightningArgumentParser):
         self.usage = f"{program} [options]"
         whole = super().format_help(*args)
         return re.sub(r",\s+known\s+subclasses:[^)]*", "", whole)
+
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Return settings as text that can be parsed again.
+
+        Of a setting that may be an object or its name, jsonargparse writes that it
+        cannot write the object, and then the name.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", rf"\s*{UNWRITTEN}")
+            text: str = super().dump(*args, **kwargs)
+        return text.replace(UNWRITTEN, "")
 
 
 def parse_words(

@@ -7,7 +7,10 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
+from lightning.pytorch.plugins import DeepSpeedPrecision
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -27,6 +30,10 @@ POSITIVE_SETTINGS = (
     "val_check_interval",
 )
 TrainerParts = dict[str, Any]  # the options of Lightning's Trainer, built
+# How jsonargparse says that a value is not of one of the types of its option.
+OTHER_TYPE = re.compile("Expected an? |Import path .* not correspond|Not a valid sub")
+OWN_CHECKPOINTS = ("best", "last")  # of a run, which RunCheckpoint keeps
+LAST_BESIDE_OURS = "{epoch}-last"  # of a ModelCheckpoint in the same folder
 
 
 def check_settings(options: Namespace) -> None:
@@ -58,8 +65,21 @@ def check_group(name: str, settings: object) -> None:
             raise SettingError(f"{key}: must have a value, got null")
 
 
-def load_weights(model: MLPClassifier, checkpoint: CheckpointContent) -> None:
-    """Load the weights; to resume a training, Lightning loads them once more."""
+def load_weights(
+    model: MLPClassifier, checkpoint: CheckpointContent, precision: str
+) -> None:
+    """Load the weights; to resume a training, Lightning loads them once more.
+
+    Args:
+        model: The model.
+        checkpoint: Has the weights.
+        precision: Of the training or test, as Lightning's Trainer has it.
+
+    Raises:
+        SettingError: If they are those of another network.
+    """
+    if precision == "64-true":
+        model.double()  # Lightning does it after it has loaded, and rounded, them
     try:
         model.load_state_dict(checkpoint.get("state_dict", {}))
     except RuntimeError as error:
@@ -146,8 +166,44 @@ def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     parts: TrainerParts = vars(built["trainer"])
     for name in ("callbacks", "plugins"):
         parts[name] = list_parts(parts.get(name))
+    for callback in parts["callbacks"]:
+        keep_apart(callback)
+        mend_callback(callback)
+    check_plugins(parts["plugins"], parts.get("strategy", ""))
     wrap_atomic_writing(parts["plugins"])
     return parts
+
+
+def check_plugins(plugins: list[Any], strategy: Strategy | str) -> None:
+    """Raise SettingError for a precision whose strategy is not there."""
+    name = strategy if isinstance(strategy, str) else type(strategy).__name__
+    has_precision = any(isinstance(plugin, DeepSpeedPrecision) for plugin in plugins)
+    if has_precision and "deepspeed" not in name.lower():
+        text = "DeepSpeedPrecision works with --trainer.strategy=deepspeed alone"
+        raise SettingError(f"plugins: {text}")
+
+
+def keep_apart(callback: Callback) -> None:
+    """Let a ModelCheckpoint write no file of the run's own, whose folder it shares.
+
+    Raises:
+        SettingError: If it is asked to.
+    """
+    if not isinstance(callback, ModelCheckpoint) or callback.dirpath is not None:
+        return
+    if callback.filename in OWN_CHECKPOINTS:
+        text = f"{callback.filename}.ckpt is the run's own: choose another filename"
+        raise SettingError(f"callbacks: {text}")
+    callback.CHECKPOINT_NAME_LAST = LAST_BESIDE_OURS
+
+
+def mend_callback(callback: Callback) -> None:
+    """Let a SpikeDetection be resumed.
+
+    Lightning 2.6 loads its state into an attribute that it has by another name.
+    """
+    if isinstance(callback, SpikeDetection):
+        setattr(callback, "running", callback.running_mean)  # noqa: B010
 
 
 def find_reason(error: BaseException) -> str:
@@ -159,6 +215,9 @@ def find_reason(error: BaseException) -> str:
     named = re.search(r"Problem with given class_path '[^']+':\s+(.+)", whole)
     if named:
         return named[1]
+    for reason in re.findall(r"^  - (.*(?:\n {4,}.*)*)", whole, re.MULTILINE):
+        if not OTHER_TYPE.match(reason):
+            return str(reason)
     while error.__cause__:
         error = error.__cause__
     first = str(error)

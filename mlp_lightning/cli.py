@@ -199,7 +199,7 @@ class MLPCLI(LightningCLI):
         device = strategy.root_device
         with use_forkable_threads(strategy):
             if self.start.path:
-                load_weights(self.model, self.start.checkpoint)
+                load_weights(self.model, self.start.checkpoint, self.trainer.precision)
             if self.command == "fit":
                 check_training(self.model, self.datamodule, self.trainer)
         if self.command != "export" and device.type == "cpu":

@@ -1,7 +1,7 @@
 """How an error becomes one line and an exit code: by its type.
 
 Some errors have no type of their own, and are known by their message: memory
-that a CPU does not have, three refusals of Lightning, and what a child process raised.
+that a CPU does not have, four refusals of Lightning, and what a child process raised.
 """
 
 import logging
@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from lightning.fabric.utilities.spike import TrainingSpikeException
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
@@ -50,6 +51,7 @@ FAILURES = (
     FloatingPointError,
     MemoryError,
     DistError,
+    TrainingSpikeException,
     ProcessExitedException,  # killed, as by Linux when memory runs out
 )
 # How messages begin with which Lightning refuses a setting when the training has begun,
@@ -57,6 +59,7 @@ FAILURES = (
 LIGHTNING_REFUSALS = (
     "Early stopping conditioned on metric",
     "The current optimizer, ",
+    "When using the ModelParallelStrategy, ",
     "`val_check_interval` (",
 )
 

@@ -99,6 +99,7 @@ def export_checkpoint(
     datamodule.prepare_data()
     datamodule.setup("test")
     images, labels = next(iter(datamodule.test_dataloader()))[:2]
+    model.float()  # a checkpoint of 64-true has weights of 64 bits
     classifier = ExportedClassifier(model.network)
     # The exporters call our code as well. It runs here first, so that an error of its
     # own is not taken for theirs.
