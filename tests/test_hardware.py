@@ -384,7 +384,7 @@ def test_a_process_that_will_be_forked_starts_no_threads(
     def stop(*_: object, **__: object) -> None:
         raise SettingError("trainer: stopped before the fork")
 
-    for name in ("load_weights", "try_optimizer"):
+    for name in ("load_weights", "check_training"):
         monkeypatch.setattr(cli_module, name, count_threads)
     monkeypatch.setattr(MLPTrainer, "fit", wraps(MLPTrainer.fit)(stop))
     words = [f"--trainer.strategy={strategy}", "--trainer.accelerator=cpu"]

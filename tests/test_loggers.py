@@ -227,12 +227,12 @@ def test_wandb_has_every_step_under_one_id(shell: RunCommand) -> None:
 
 @pytest.mark.stock
 def test_wandb_without_a_key_is_refused(
-    cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+    shell: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    refused = cli("fit", *SMALL_RUN, "--trainer.logger=WandbLogger")
+    refused = shell("fit", *SMALL_RUN, "--trainer.logger=WandbLogger")
     line = get_error_line(refused)
     assert line.startswith("--trainer.logger: WandbLogger cannot begin, No API key")
     assert not RUN_0.exists()
