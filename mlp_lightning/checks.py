@@ -22,6 +22,7 @@ from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import CheckpointContent
 from mlp_lightning.schedules import TRIAL_STEPS, check_rate
+from mlp_lightning.trainer import MLPTrainer
 
 # Lightning divides by these, or waits for a multiple of them.
 POSITIVE_SETTINGS = (
@@ -158,7 +159,7 @@ def build_trainer_parts(options: Namespace | dict[str, Any]) -> TrainerParts:
     """
     # A parser of its own, since the command line's would build the model as well.
     parser = ShortParser()
-    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(MLPTrainer, "trainer")
     try:
         built = parser.instantiate_classes({"trainer": options})
     except (ImportError, ValueError) as error:

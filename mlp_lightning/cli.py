@@ -101,7 +101,7 @@ class MLPCLI(LightningCLI):
         """Add the options of model, data and trainer, ours first."""
         parser.add_lightning_class_args(MLPClassifier, "model")
         parser.add_lightning_class_args(MNISTDataModule, "data")
-        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.add_lightning_class_args(MLPTrainer, "trainer")
         defaults = {"trainer.max_epochs": MAX_EPOCHS, "trainer.num_sanity_val_steps": 0}
         parser.set_defaults(defaults)
 

@@ -39,6 +39,38 @@ class IdleProfiler(PassThroughProfiler):
 class MLPTrainer(Trainer):
     """Lightning's Trainer, which can also export a checkpoint."""
 
+    def __init__(
+        self,
+        *,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        **options: Any,
+    ) -> None:
+        """Take the options of Lightning's Trainer.
+
+        The types of these four are Lightning's, but written anew. typing gives the same
+        object for `Optional[Union[int, float]]` and for `Optional[Union[float, int]]`,
+        so that whoever is imported first decides whether 1 on the command line means
+        one batch or 1.0, which is all of them.
+
+        Args:
+            limit_train_batches: How much of the training set an epoch has: a number of
+                batches, or a fraction of them as a float; default: 1.0.
+            limit_val_batches: The same of the validation set.
+            limit_test_batches: The same of the test set.
+            limit_predict_batches: The same of the images to predict.
+            options: All others, as for Lightning's Trainer.
+        """
+        super().__init__(
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            **options,
+        )
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set up a process that ddp_spawn starts: the trainer is all that it gets."""
         silence_libraries()

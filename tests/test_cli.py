@@ -196,6 +196,7 @@ def read_test_pictures() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in pictures}
 
 
+@pytest.mark.stock
 @pytest.mark.subprocess
 def test_two_processes_learn_what_one_does(cli: RunCommand, shell: RunCommand) -> None:
     words = [

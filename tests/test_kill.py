@@ -189,6 +189,7 @@ def test_ctrl_c_while_it_starts(start_fit: StartFit) -> None:
 
 @needs_signals
 @pytest.mark.kill
+@pytest.mark.stock
 @pytest.mark.subprocess
 def test_two_processes_go_on(start_fit: StartFit, shell: RunCommand) -> None:
     """The first process is told to stop, which knows little of what the others do."""

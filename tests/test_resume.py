@@ -1,5 +1,8 @@
 """A run that was stopped, however it was, ends as if nothing had happened."""
 
+import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,14 @@ from support import (
     assert_equal,
     assert_same_run,
     get_error_line,
+    link_data,
     read_curves,
     read_state,
 )
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.checkpoints import RunCheckpoint
+from mlp_lightning.cli import MLPCLI
 
 MOMENTUM = [
     "--model.optimizer=SGD",
@@ -104,6 +109,24 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     assert one == two
 
 
+DROPPED_OUT = [*SMALL_RUN, *MOMENTUM, "--model.dropout=0.1"]
+
+
+@pytest.fixture(scope="module")
+def whole_runs(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A folder whose lightning_logs/version_0 is the run of `fit` with DROPPED_OUT."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["mlp_lightning"])
+        patch.delenv("PL_GLOBAL_SEED", raising=False)
+        link_data(data_dir, folder / "data")
+        MLPCLI(["fit", *DROPPED_OUT])
+        yield folder / "lightning_logs"
+
+
 @pytest.mark.parametrize(
     ("cls", "hook", "step"),
     [
@@ -117,10 +140,10 @@ def test_a_killed_run_ends_as_if_it_had_not_been(
     ],
 )
 def test_killed_anywhere(
-    cls: type, hook: str, step: int, cli: RunCommand, kill: Any
+    cls: type, hook: str, step: int, whole_runs: Path, cli: RunCommand, kill: Any
 ) -> None:
-    words = [*SMALL_RUN, *MOMENTUM, "--model.dropout=0.1"]
-    assert cli("fit", *words).code == 0
+    words = DROPPED_OUT
+    shutil.copytree(whole_runs, "lightning_logs")
     if not hasattr(cls, hook):
         pytest.fail(f"{cls} has no {hook}")
     kill(cls, hook, step, *words)

@@ -63,17 +63,14 @@ def check_search(cli: RunCommand) -> float:
     return rate
 
 
-def test_a_found_setting_is_a_setting_like_others(cli: RunCommand) -> None:
-    """Without a search, the same settings end in the same weights."""
+def test_what_is_found_is_a_setting_like_others(cli: RunCommand) -> None:
+    """It makes the same weights when it is given, and is not searched again."""
     rate = check_search(cli)
     plain = [f"--model.optimizer.lr={rate}", "--data.batch_size=128"]
     assert cli("fit", *SMALL_RUN, *plain).code == 0
     last = Path("checkpoints", "last.ckpt")
     assert_equal(read_weights(RUN_1 / last), read_weights(RUN / last))
 
-
-def test_a_run_that_goes_on_does_not_search(cli: RunCommand) -> None:
-    check_search(cli)
     again = cli("fit", "--ckpt_path", str(RUN), "--trainer.max_epochs=4")
     assert again.code == 0
     assert "Finder" not in again.out
