@@ -24,7 +24,7 @@ from types import FrameType
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import AsyncCheckpointIO
 
 from mlp_lightning.callbacks import check_finite
@@ -262,3 +262,13 @@ class RunCheckpoint(Checkpoint):
 def set_all(counters: dict[str, int], value: int) -> None:
     """Set ready, started, processed and completed, as they are between two batches."""
     counters.update(dict.fromkeys(counters, value))
+
+
+def place_checkpoints(trainer: Trainer, run: Path) -> None:
+    """Have the user's own ModelCheckpoints write into the run, unless told where.
+
+    Lightning puts them where the first logger writes.
+    """
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(run / "checkpoints")

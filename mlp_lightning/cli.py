@@ -15,7 +15,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from mlp_lightning import errors, locks, runs, tuning
 from mlp_lightning.arguments import ShortParser, find_option, parse_words
 from mlp_lightning.batches import DEFAULT_SEED
-from mlp_lightning.checkpoints import RunCheckpoint
+from mlp_lightning.checkpoints import RunCheckpoint, place_checkpoints
 from mlp_lightning.checks import (
     build_trainer_parts,
     check_settings,
@@ -33,7 +33,7 @@ from mlp_lightning.hardware import (
     use_threads,
     warn_of_slow_precision,
 )
-from mlp_lightning.loggers import build_loggers, open_loggers
+from mlp_lightning.loggers import open_loggers
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.projector import Projector
 from mlp_lightning.results import Results, print_result, write_hparams
@@ -162,7 +162,7 @@ class MLPCLI(LightningCLI):
         own_callbacks = self.make_callbacks(user_callbacks)
         options["callbacks"] = [*user_callbacks, *own_callbacks]
         if self.command != "fit":
-            options["logger"] = build_loggers(self.options.trainer, self.run_folder)
+            options["logger"] = open_loggers(self.options.trainer, self.run_folder)
         if options["profiler"] is None and not options["barebones"]:
             options["profiler"] = IdleProfiler()
         try:
@@ -257,12 +257,14 @@ class MLPCLI(LightningCLI):
         self.run_checkpoint.use_run(run, config_text)
         self.figures.use_run(self.run_folder, config_text, settings)
         if self.logs_to_run:
+            news = settings if is_new else {}
+            step = self.start.step
             trainer = self.options.trainer
-            loggers = build_loggers(trainer, run, self.start.step)
-            open_loggers(loggers, run, settings if is_new else {})
-            self.trainer.loggers = loggers
+            self.trainer.loggers = open_loggers(trainer, self.run_folder, step, news)
             if is_first_process:
                 write_hparams(run, settings)
+        if is_first_process:
+            place_checkpoints(self.trainer, run)
 
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object

@@ -29,24 +29,42 @@ DEFAULT_NAME = "lightning_logs"  # of an experiment, to Lightning's loggers
 MLFLOW_DIR = "./mlruns"  # where MLFlowLogger writes by default
 FILE_LOGGERS = ("CurveLogger", "TensorBoardLogger", "CSVLogger")
 VERSIONS_FILE = "loggers.json"  # in the folder of the run
-# Of the loggers of a run, by the names of their classes.
+# Of the loggers of a run, by the names of their classes; None if the run's folder is
+# all that there is to know.
 Versions = dict[str, list[Any]]
+NO_SETTINGS: SettingsSummary = {}
 
 
-def build_loggers(
-    options: Namespace, run: Path | None, step: int | None = None
+def open_loggers(
+    options: Namespace,
+    run: Path | None,
+    step: int | None = None,
+    settings: SettingsSummary = NO_SETTINGS,
 ) -> list[Logger]:
-    """Build the loggers that the options name.
+    """Build the loggers that the options name, and have them begin.
 
     Args:
         options: Of the Trainer. No logger means TensorBoard's.
         run: The folder of the run; None: the loggers choose their own places.
         step: The run goes on after so many optimizer steps, and what was logged later
             is dropped where the logger can; None: nothing is dropped.
+        settings: To log with the run. None if it goes on, and has them already.
 
     Raises:
-        SettingError: If a logger refuses its settings, or lacks a package.
+        SettingError: If a logger refuses its settings, or lacks a package, or if its
+            service does.
     """
+    loggers = build_loggers(options, run, step)
+    begin_logging(loggers, settings)
+    if run is not None:
+        write_versions(run, loggers)
+    return loggers
+
+
+def build_loggers(
+    options: Namespace, run: Path | None, step: int | None
+) -> list[Logger]:
+    """Build the loggers, each in its place."""
     if options.logger is False:
         return []
     if getattr(rank_zero_only, "rank", 0) > 0:
@@ -82,15 +100,14 @@ def place_loggers(specs: list[Namespace], run: Path, step: int | None) -> None:
         name = spec.class_path.rpartition(".")[2]
         known = versions.get(name)
         version = known.pop(0) if known else None
-        settings = spec.init_args
         if name in FILE_LOGGERS:
-            place_files(settings, run, version)
+            place_files(spec.init_args, run, version)
         elif name == "WandbLogger":
-            place_wandb(settings, run, version)
+            place_wandb(spec.init_args, run, version)
         elif name == "MLFlowLogger":
-            place_mlflow(settings, run, version)
+            place_mlflow(spec.init_args, run, version)
         if name == "TensorBoardLogger":
-            settings.purge_step = step
+            spec.init_args.purge_step = step
 
 
 def place_files(settings: Namespace, run: Path, version: str | int | None) -> None:
@@ -108,7 +125,7 @@ def place_files(settings: Namespace, run: Path, version: str | int | None) -> No
     elif has_name or settings.version is not None:
         settings.save_dir = str(run)
         settings.name = settings.name if has_name else ""
-        settings.version = settings.version or ""
+        settings.version = "" if settings.version is None else settings.version
     else:
         settings.save_dir = str(run.parent)
         settings.name = ""
@@ -117,8 +134,6 @@ def place_files(settings: Namespace, run: Path, version: str | int | None) -> No
 
 def place_wandb(settings: Namespace, run: Path, version: str | None) -> None:
     """Fill in the place and the id of a WandbLogger's run."""
-    # Otherwise W&B keeps what it is told in memory for 15 s, and a kill loses it.
-    os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "0.1")  # seconds
     if settings.save_dir == "." and settings.dir is None:
         settings.save_dir = str(run)
     settings.name = settings.name or run.name
@@ -130,11 +145,7 @@ def place_mlflow(settings: Namespace, run: Path, version: str | None) -> None:
     """Fill in the place and the id of an MLFlowLogger's run."""
     if not settings.tracking_uri and settings.save_dir == MLFLOW_DIR:
         folder = run.absolute()
-        database = folder / "mlflow.db"
-        if version is None:
-            # Of a process that was killed while MLflow made it, and of no use.
-            database.unlink(missing_ok=True)
-        settings.tracking_uri = f"sqlite:///{database.as_posix()}"
+        settings.tracking_uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
         artifacts = (folder / "mlartifacts").as_uri()
         settings.artifact_location = settings.artifact_location or artifacts
     settings.run_name = settings.run_name or run.name
@@ -151,46 +162,47 @@ def read_versions(run: Path) -> Versions:
 
 
 @rank_zero_only
-def open_loggers(
-    loggers: Iterable[Logger], run: Path, settings: SettingsSummary
-) -> None:
-    """Open those that need a service, and keep the versions of those outside the run.
+def write_versions(run: Path, loggers: Iterable[Logger]) -> None:
+    """Keep the versions of those loggers that write outside the folder of the run.
 
-    Args:
-        loggers: Of the run.
-        run: Its folder.
-        settings: To log with it; a run that goes on has them already.
-
-    Raises:
-        SettingError: If a service refuses what it is told.
+    Those of other loggers, which the run has had before, stay.
     """
-    versions: Versions = {}
+    now: Versions = {}
     for logger in loggers:
         name = type(logger).__name__
-        if name not in FILE_LOGGERS:
-            try_logger(logger)
-            logger.log_hyperparams(settings)
-        elif Path(logger.log_dir or "").is_relative_to(run):
+        is_within = name in FILE_LOGGERS and is_in_run(logger, run)
+        now.setdefault(name, []).append(None if is_within else logger.version)
+    versions = read_versions(run)
+    for name, known in now.items():
+        later = versions.get(name, [])[len(known) :]
+        versions[name] = known + later
+    if any(version is not None for known in versions.values() for version in known):
+        part = run / f"{VERSIONS_FILE}.part"
+        part.write_text(f"{json.dumps(versions, indent=2)}\n", encoding="utf-8")
+        os.replace(part, run / VERSIONS_FILE)
+
+
+def is_in_run(logger: Logger, run: Path) -> bool:
+    """Return whether the files of a logger lie in the folder of the run."""
+    return Path(logger.log_dir or "").is_relative_to(run)
+
+
+@rank_zero_only
+def begin_logging(loggers: Iterable[Logger], settings: SettingsSummary) -> None:
+    """Open the loggers that need a service, and tell them the settings of the run."""
+    # Otherwise W&B keeps what it is told in memory for 15 s, and a kill loses it.
+    os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "0.1")  # seconds
+    for logger in loggers:
+        if type(logger).__name__ in FILE_LOGGERS:
             continue
-        versions.setdefault(name, []).append(logger.version)
-    if not versions:
-        return
-    versions = {**read_versions(run), **versions}
-    text = json.dumps(versions, indent=2)
-    part = run / f"{VERSIONS_FILE}.part"
-    part.write_text(f"{text}\n", encoding="utf-8")
-    os.replace(part, run / VERSIONS_FILE)
-
-
-def try_logger(logger: Logger) -> None:
-    """Raise SettingError if the service behind a logger refuses its settings."""
-    try:
-        getattr(logger, "experiment", None)
-    except OSError:
-        raise
-    except Exception as error:  # each service has types of its own
-        name = type(logger).__name__
-        raise SettingError(f"logger: {name} cannot begin, {error}") from error
+        try:
+            getattr(logger, "experiment", None)
+        except OSError:
+            raise
+        except Exception as error:  # each service has types of its own
+            name = type(logger).__name__
+            raise SettingError(f"logger: {name} cannot begin, {error}") from error
+        logger.log_hyperparams(settings)
 
 
 @rank_zero_only

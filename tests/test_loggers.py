@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers.logger import DummyLogger
 from support import SMALL_RUN, RunCommand, get_error_line, read_curves
 
 from mlp_lightning import MLPClassifier
@@ -90,7 +92,11 @@ def test_a_place_that_the_user_names(cli: RunCommand) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "folder"),
-    [(["name=mine"], "mine"), (["version=mine"], "mine"), (["version=7"], "version_7")],
+    [
+        (["name=mine"], "mine"),
+        (["version=mine"], "mine"),
+        (["name=mine", "version=0"], "mine/version_0"),
+    ],
 )
 def test_a_name_is_a_folder_in_the_run(
     settings: list[str], folder: str, cli: RunCommand
@@ -100,6 +106,45 @@ def test_a_name_is_a_folder_in_the_run(
     short = [*SMALL_RUN, "--trainer.max_epochs=1"]
     assert cli("fit", *short, logger, *words).code == 0
     assert len(read_curves(RUN_0 / folder)["train/loss"]) == 20
+
+
+def test_two_loggers_of_one_kind_keep_their_places(cli: RunCommand) -> None:
+    """The one within the run is not taken for the other one when the run goes on."""
+    own = "{class_path: CSVLogger, init_args: {save_dir: mine}}"
+    Path("two.yaml").write_text(f"trainer: {{logger: [CSVLogger, {own}]}}")
+    short = [*SMALL_RUN, "--trainer.max_epochs=1"]
+    assert cli("fit", "--config=two.yaml", *short).code == 0
+    assert json.loads((RUN_0 / "loggers.json").read_text()) == {"CSVLogger": [None, 0]}
+    longer = ["--ckpt_path", str(RUN_0), "--trainer.max_epochs=2"]
+    assert cli("fit", *longer).code == 0
+    places = [RUN_0, *Path("mine", "lightning_logs").iterdir()]
+    assert len(places) == 2
+    for place in places:
+        assert len(read_csv(place / "metrics.csv")["train/loss"]) == 40
+
+
+class CountingLogger(DummyLogger):
+    """A logger of a user's, without settings."""
+
+    lines = 0
+
+    def log_metrics(self, *_: Any, **__: Any) -> None:
+        CountingLogger.lines += 1
+
+
+def test_a_logger_of_the_users_own(cli: RunCommand) -> None:
+    """It needs no settings, and a ModelCheckpoint beside it still writes to the run."""
+    words = [
+        *SMALL_RUN,
+        "--trainer.max_epochs=1",
+        "--trainer.logger=test_loggers.CountingLogger",
+        "--trainer.callbacks+=ModelCheckpoint",
+    ]
+    assert cli("fit", *words).code == 0
+    assert CountingLogger.lines == 20 + 1
+    names = sorted(path.name for path in (RUN_0 / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "epoch=0-step=20.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in Path().iterdir()) == ["data", "lightning_logs"]
 
 
 def test_a_csv_survives_a_kill_while_it_is_taken_over(
@@ -175,6 +220,24 @@ def test_mlflow_has_every_step_of_one_run(shell: RunCommand) -> None:
     assert len(list(images.glob("images~confusion+step+239+*.png"))) == 1
 
 
+@pytest.mark.stock
+def test_mlflow_keeps_what_it_has(shell: RunCommand) -> None:
+    """Neither a second test nor a second logger takes anything away."""
+    words = [*SMALL_RUN, "--trainer.max_epochs=1"]
+    assert shell("fit", *words).code == 0
+    logger = "--trainer.logger=MLFlowLogger"
+    for _ in range(2):
+        assert shell("test", logger).code == 0
+    resumed = shell("fit", "--ckpt_path=last", "--trainer.max_epochs=2", logger)
+    assert resumed.code == 0, resumed.err
+    with sqlite3.connect(RUN_0 / "mlflow.db") as database:
+        rows = database.execute("SELECT run_uuid, key, step FROM metrics").fetchall()
+    assert len({run for run, _, _ in rows}) == 1
+    assert [key for _, key, _ in rows].count("test/acc") == 2
+    steps = {step for _, key, step in rows if key == "train/loss"}
+    assert steps == set(range(20, 40))
+
+
 def read_wandb(path: Path) -> Iterator[Any]:
     """Yield the records of a .wandb file, which is a log as LevelDB writes it."""
     from wandb.proto import wandb_internal_pb2
@@ -226,13 +289,15 @@ def test_wandb_has_every_step_under_one_id(shell: RunCommand) -> None:
 
 
 @pytest.mark.stock
+@pytest.mark.parametrize("command", ["fit", "test"])
 def test_wandb_without_a_key_is_refused(
-    shell: RunCommand, monkeypatch: pytest.MonkeyPatch
+    command: str, short_run: Path, shell: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("wandb")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    refused = shell("fit", *SMALL_RUN, "--trainer.logger=WandbLogger")
+    words = SMALL_RUN if command == "fit" else []
+    refused = shell(command, *words, "--trainer.logger=WandbLogger")
     line = get_error_line(refused)
     assert line.startswith("--trainer.logger: WandbLogger cannot begin, No API key")
-    assert not RUN_0.exists()
+    assert not RUN_1.exists()
