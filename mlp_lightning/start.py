@@ -96,9 +96,10 @@ def use_checkpoint(
         raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
-    is_locked = run is not None and options.trainer.logger and is_first_process()
-    if is_locked:
+    is_locked = False
+    if run and options.trainer.logger and is_first_process():
         locks.enter_context(lock_run(run))
+        is_locked = True
     print_rank_zero(f"Using {path}")
     return Start(config, run, path, checkpoint, is_locked)
 

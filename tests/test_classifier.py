@@ -331,14 +331,16 @@ def divide(optimizer: torch.optim.Optimizer, total_steps: Any) -> StepLR:
 
 
 def test_what_a_schedule_of_the_users_own_raises_is_told() -> None:
-    model = MLPClassifier([], lr_scheduler=divide)
+    schedule: Any = divide
+    model = MLPClassifier([], lr_scheduler=schedule)
     with pytest.raises(SettingError, match="unsupported operand type"):
         model.build_optimizer(10)
 
 
 @pytest.mark.parametrize("name", ["total_steps", "epochs", "steps_per_epoch"])
 def test_one_cycle_has_no_other_length(name: str) -> None:
-    schedule = partial(OneCycleLR, max_lr=0.1, **{name: 7})
+    length: Any = {name: 7}
+    schedule = partial(OneCycleLR, max_lr=0.1, **length)
     model = MLPClassifier([], lr_scheduler=schedule)
     text = f"lr_scheduler: OneCycleLR is as long as the training: leave out {name}"
     with pytest.raises(SettingError, match=text):
