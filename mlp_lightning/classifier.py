@@ -12,6 +12,7 @@ from lightning.pytorch.cli import (
     ReduceLROnPlateau,
 )
 from lightning.pytorch.utilities.types import (
+    STEP_OUTPUT,
     LRSchedulerConfigType,
     OptimizerLRScheduler,
 )
@@ -243,3 +244,11 @@ class MLPClassifier(LightningModule):
 # this one, a pickle of the model, as ddp_spawn makes it, finds it.
 default_optimizer = signature(MLPClassifier).parameters["optimizer"].default
 default_optimizer.__qualname__ = "default_optimizer"
+
+
+def get_logits(outputs: STEP_OUTPUT) -> Tensor | None:
+    """Return the logits, (batch, 10), that a step of an evaluation has returned.
+
+    A subclass may return something else from its own steps: then there are none.
+    """
+    return outputs.get("logits") if isinstance(outputs, dict) else None

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from mlp_lightning.classifier import Batch, get_logits
 from mlp_lightning.drawing import (
     IMAGE_SIDE,
     Picture,
@@ -33,8 +34,6 @@ from mlp_lightning.tensorboard import (
 SECONDS_BETWEEN_DRAWINGS = 30  # A drawing takes 0.3 s on one CPU core.
 NEVER = -1  # before any step
 PIXELS = IMAGE_SIDE * IMAGE_SIDE
-
-Batch = tuple[Tensor, Tensor]  # normalised images, float32 (batch, 1, 28, 28); labels
 
 
 class Figures(Callback):
@@ -189,10 +188,10 @@ class Figures(Callback):
 
     def collect_mistakes(self, outputs: STEP_OUTPUT, batch: Batch) -> None:
         """Join the mistakes of a batch to those that are surer."""
-        if not isinstance(outputs, dict) or "logits" not in outputs:
-            return  # The steps are a subclass's own.
+        logits = get_logits(outputs)
+        if logits is None:
+            return
         images, labels = batch
-        logits = outputs["logits"]
         new = Mistakes.of_batch(images, labels, logits)
         old = self.mistakes
         if old is None:

@@ -49,12 +49,16 @@ def take_lock(file: IO[str]) -> bool:
     return True
 
 
+class RunInUseError(SettingError):
+    """Another process trains this run, or writes into its curves."""
+
+
 @contextmanager
 def lock_run(run: Path) -> Iterator[None]:
     """Let no other process train this run, or write into its curves.
 
     Raises:
-        SettingError: If another process does; it names the process.
+        RunInUseError: If another process does; it names the process.
     """
     with (run / LOCK_NAME).open("a+") as file:
         try:
@@ -63,7 +67,7 @@ def lock_run(run: Path) -> Iterator[None]:
             file.seek(0)
             process = file.read() or "unknown"
             text = f"{run} is in use by process {process}: wait for it, or stop it"
-            raise SettingError(f"--ckpt_path: {text}") from error
+            raise RunInUseError(f"--ckpt_path: {text}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

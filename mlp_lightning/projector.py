@@ -9,6 +9,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from tensorboard.plugins import projector
 from torch import Tensor, nn
 
+from mlp_lightning.classifier import Batch, get_logits
 from mlp_lightning.drawing import IMAGE_SIDE, denormalise, draw_sprites
 from mlp_lightning.tensorboard import find_board_logger
 
@@ -16,8 +17,6 @@ MAX_IMAGES = 1_000  # A browser turns so many around without a jerk.
 MIN_WIDTH = 3  # The page shows three dimensions, and nothing if there are fewer.
 NUMBER_FORMAT = "%.4g"  # With all digits, the file would be three times as large.
 FOLDER = "projector"  # in that of the run
-
-Batch = tuple[Tensor, Tensor]  # normalised images, float32 (batch, 1, 28, 28); labels
 
 
 class Projector(Callback):
@@ -44,8 +43,8 @@ class Projector(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep the batch, as long as there are too few images."""
-        if not isinstance(outputs, dict) or "logits" not in outputs:
-            return  # The steps are a subclass's own.
+        if get_logits(outputs) is None:
+            return
         count = sum(len(labels) for _, labels in self.batches)
         if count < MAX_IMAGES:
             self.batches.append(batch)

@@ -2,18 +2,19 @@
 
 import json
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.saving import save_hparams_to_yaml
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.drawing import most_confused
-from mlp_lightning.errors import PROGRAM, SettingError
+from mlp_lightning.errors import PROGRAM
 from mlp_lightning.figures import Figures
-from mlp_lightning.locks import lock_run
+from mlp_lightning.locks import RunInUseError, lock_run
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.start import Start
 from mlp_lightning.tensorboard import Pictures
@@ -52,7 +53,7 @@ def print_result(run: Path, best_score: float, has_curves: bool) -> None:
 def save_test(
     run: Path, path: Path, step: int, metrics: dict[str, float], pictures: Pictures
 ) -> None:
-    """Write what a test has found into its run, unless that is being trained.
+    """Write what a test has found into its run.
 
     Args:
         run: The folder of the run; it gets test.json, test_wrong.png and so on, and
@@ -62,16 +63,10 @@ def save_test(
         metrics: What the test has measured.
         pictures: What it has drawn, by name.
     """
-    try:
-        # TensorBoard would show no more of a training once the test has added a file.
-        with lock_run(run):
-            if any(run.glob("events.out.tfevents.*")):
-                logger = TensorBoardLogger(run.parent, "", run.name)
-                logger.log_metrics(metrics, step - 1)  # where val/acc of these is
-                logger.finalize("success")
-    except SettingError:
-        print(f"{run} is in use by another process: it does not keep this result")
-        return
+    if any(run.glob("events.out.tfevents.*")):
+        logger = TensorBoardLogger(run.parent, "", run.name)
+        logger.log_metrics(metrics, step - 1)  # where val/acc of these is
+        logger.finalize("success")
     report = {**metrics, "checkpoint": f"checkpoints/{path.name}"}
     text = json.dumps(report, indent=2)
     (run / "test.json").write_text(f"{text}\n")
@@ -91,7 +86,15 @@ class Results(Callback):
         self.run = start.run
         self.path = start.path
         self.step = start.step
+        self.is_locked = start.is_locked
         self.figures = figures
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        """Leave the curves of the run to `save_test`, which knows the step."""
+        run = self.run
+        if run is not None and is_whole_test(trainer):
+            loggers = trainer.loggers
+            trainer.loggers = [one for one in loggers if not draws_curves(one, run)]
 
     def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         """Tell it, and note it unless only some of the images were counted."""
@@ -106,7 +109,21 @@ class Results(Callback):
         metrics = {name: value.item() for name, value in found.items()}
         figures = self.figures
         pictures = {} if figures is None else figures.draw_evaluation(model)
-        save_test(self.run, self.path, self.step, metrics, pictures)
+        run = self.run
+        # TensorBoard would show no more of a training once the test has added a file.
+        lock = nullcontext() if self.is_locked else lock_run(run)
+        try:
+            with lock:
+                save_test(run, self.path, self.step, metrics, pictures)
+        except RunInUseError:
+            print(f"{run} is in use by another process: it does not keep this result")
+
+
+def draws_curves(logger: Logger, run: Path) -> bool:
+    """Return whether a logger writes into the curves of a run."""
+    if not isinstance(logger, TensorBoardLogger):
+        return False
+    return Path(logger.log_dir).resolve() == run.resolve()
 
 
 def is_whole_test(trainer: Trainer) -> bool:

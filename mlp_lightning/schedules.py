@@ -1,11 +1,12 @@
 """The schedule of the learning rate: how long it is, and when it is stepped."""
 
+from inspect import Parameter, signature
 from math import inf
 from typing import Any
 
 from lightning.pytorch.utilities.types import LRSchedulerConfigType
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from mlp_lightning.errors import SettingError
 
@@ -28,8 +29,8 @@ def build_schedule(
         total_steps: Optimizer steps of the whole training; infinity if it has no end.
 
     Raises:
-        SettingError: If torch refuses the settings, or needs to know a length that
-            nobody knows.
+        SettingError: If the settings are refused, or a length is needed that nobody
+            knows.
     """
     is_endless = total_steps == inf
     length = TRIAL_STEPS if is_endless else total_steps
@@ -53,28 +54,44 @@ def build_scheduler(
     OneCycleLR calls its length `total_steps`, CosineAnnealingLR `T_max`. The user may
     give T_max, and then it counts epochs, as with any schedule of a fixed length.
     """
-    lengths = ["total_steps", "T_max"]
-    # The command line, like most users in Python, gives the settings by a partial.
+    # The command line, like most users in Python, gives the settings by a partial. That
+    # of the command line has all of them, and a signature that names none.
     settings = getattr(build, "keywords", {})
+    names = {*list_parameters(build), *settings}
     if settings.get("T_max") is not None:
-        lengths.remove("T_max")
-    for name in lengths:
-        scheduler = try_to_build(build, optimizer, {name: total_steps})
-        if scheduler is not None:
-            # A checkpoint then says that the run cannot be prolonged.
-            vars(scheduler).setdefault("total_steps", total_steps)
-            return scheduler, True
-    return try_to_build(build, optimizer, {}), False
+        names.remove("T_max")
+    lengths = [name for name in ("total_steps", "T_max") if name in names]
+    if not lengths:
+        return try_to_build(build, optimizer, {}), False
+    scheduler = try_to_build(build, optimizer, {lengths[0]: total_steps})
+    if type(scheduler) is OneCycleLR:
+        refuse_length(settings)
+    # A checkpoint then says that the run cannot be prolonged.
+    vars(scheduler).setdefault("total_steps", total_steps)
+    return scheduler, True
+
+
+def list_parameters(build: Any) -> list[str]:
+    """Return the parameters of a function or class that have a name."""
+    parameters = signature(build).parameters.values()
+    unnamed = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+    return [one.name for one in parameters if one.kind not in unnamed]
 
 
 def try_to_build(build: Any, optimizer: Optimizer, length: dict[str, float]) -> Any:
-    """Return the scheduler of an optimizer, None if it takes no such length."""
+    """Return the scheduler of an optimizer."""
     try:
         return build(optimizer, **length)
     except (RuntimeError, TypeError, ValueError) as error:
-        if length and isinstance(error, TypeError):
-            return None
         raise SettingError(f"lr_scheduler: {error}") from error
+
+
+def refuse_length(settings: dict[str, Any]) -> None:
+    """Raise SettingError if a OneCycleLR is given a length: it has the training's."""
+    for name in ("total_steps", "epochs", "steps_per_epoch"):
+        if settings.get(name) is not None:
+            text = "OneCycleLR is as long as the training"
+            raise SettingError(f"lr_scheduler: {text}: leave out {name}")
 
 
 def check_rate(optimizer: Optimizer, culprit: str) -> None:

@@ -37,6 +37,7 @@ class Start:
     run: Path | None = None  # that goes on, or that the checkpoint is of
     path: Path | None = None  # of the checkpoint
     checkpoint: CheckpointContent = field(default_factory=dict)  # what it holds
+    is_locked: bool = False  # whether this command keeps other processes out of the run
 
     @property
     def step(self) -> int:
@@ -48,7 +49,8 @@ class Start:
 def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     """Parse a command line, with the run or the checkpoint that it means.
 
-    A run that is to go on is locked until `locks` is closed.
+    A run that is to go on, or that gets a logger's files, is locked until `locks` is
+    closed.
 
     Raises:
         SettingError: If there is none, or if its settings do not go with the words.
@@ -56,7 +58,7 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     config = parse(words)
     command = config.subcommand
     if command != "fit":
-        return use_checkpoint(words, parse, command, config[command])
+        return use_checkpoint(words, parse, config, locks)
     if config.fit.ckpt_path:
         return resume_run(words, parse, config.fit, locks)
     return Start(config)
@@ -68,9 +70,18 @@ def is_first_process() -> bool:
 
 
 def use_checkpoint(
-    words: list[str], parse: Parse, command: str, requested: Namespace
+    words: list[str], parse: Parse, config: Namespace, locks: ExitStack
 ) -> Start:
-    """Parse the words on top of the settings in the checkpoint that is requested."""
+    """Parse the words on top of the settings in the checkpoint that they request.
+
+    Args:
+        words: The command line.
+        parse: Parses it.
+        config: What it is by itself.
+        locks: Keep the run locked if a logger may write into it.
+    """
+    command = config.subcommand
+    requested = config[command]
     run, path = find_checkpoint(requested.ckpt_path, requested.trainer.default_root_dir)
     checkpoint = read_checkpoint(path)
     model = checkpoint["hyper_parameters"]
@@ -85,11 +96,12 @@ def use_checkpoint(
         raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
+    is_locked = False
     if run and options.trainer.logger and is_first_process():
-        with lock_run(run):
-            pass  # no training, into whose files this logger would write
+        locks.enter_context(lock_run(run))
+        is_locked = True
     print_rank_zero(f"Using {path}")
-    return Start(config, run, path, checkpoint)
+    return Start(config, run, path, checkpoint, is_locked)
 
 
 def resume_run(

@@ -31,6 +31,7 @@ from torchvision.transforms import Normalize, ToTensor
 from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
+from mlp_lightning.errors import SettingError
 from mlp_lightning.mlp import normalise
 from mlp_lightning.runs import SPANNED, find_obstacle
 
@@ -312,6 +313,38 @@ class Falling(LambdaLR):
 def test_what_takes_the_number_of_steps_is_stepped_every_step(data_dir: Path) -> None:
     found = rates(data_dir, Falling, max_epochs=2, limit_train_batches=2)
     assert found == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
+
+
+def own_settings(optimizer: torch.optim.Optimizer, **settings: float) -> StepLR:
+    return StepLR(optimizer, 1)
+
+
+def test_settings_of_any_name_are_no_length() -> None:
+    model = MLPClassifier([], lr_scheduler=own_settings)
+    _, config = model.build_optimizer(10)
+    assert config is not None
+    assert config["interval"] == "epoch"
+
+
+def divide(optimizer: torch.optim.Optimizer, total_steps: Any) -> StepLR:
+    return StepLR(optimizer, total_steps / "10")
+
+
+def test_what_a_schedule_of_the_users_own_raises_is_told() -> None:
+    schedule: Any = divide
+    model = MLPClassifier([], lr_scheduler=schedule)
+    with pytest.raises(SettingError, match="unsupported operand type"):
+        model.build_optimizer(10)
+
+
+@pytest.mark.parametrize("name", ["total_steps", "epochs", "steps_per_epoch"])
+def test_one_cycle_has_no_other_length(name: str) -> None:
+    length: Any = {name: 7}
+    schedule = partial(OneCycleLR, max_lr=0.1, **length)
+    model = MLPClassifier([], lr_scheduler=schedule)
+    text = f"lr_scheduler: OneCycleLR is as long as the training: leave out {name}"
+    with pytest.raises(SettingError, match=text):
+        model.build_optimizer(10)
 
 
 def test_a_plateau_is_looked_for_after_each_validation(data_dir: Path) -> None:

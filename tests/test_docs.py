@@ -112,6 +112,12 @@ def test_the_readme_has_the_two_commands_that_ci_runs() -> None:
     assert commands[1].endswith("pytest")
 
 
+def test_the_design_names_each_module() -> None:
+    links = set(LINK.findall(read_page(ROOT / "docs" / "design.md")))
+    modules = ROOT.glob("mlp_lightning/*.py")
+    assert {f"../mlp_lightning/{module.name}" for module in modules} <= links
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
 def test_each_link_leads_somewhere(page: Path) -> None:
     for link in LINK.findall(read_page(page)):

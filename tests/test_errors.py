@@ -226,6 +226,11 @@ WORDS: list[tuple[str, str]] = [
         "--model.lr_scheduler: learning rates must",
     ),
     (
+        "fit --model.lr_scheduler=OneCycleLR --model.lr_scheduler.max_lr=1 "
+        "--model.lr_scheduler.total_steps=7",
+        "--model.lr_scheduler: OneCycleLR is as long as the training: leave out total_",
+    ),
+    (
         "fit --model.lr_scheduler=StepLR --model.lr_scheduler.step_size=x",
         "--model.lr_scheduler.step_size: ",
     ),

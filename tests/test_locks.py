@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.loggers import TensorBoardLogger
 from support import RunCommand, get_error_line
 
-from mlp_lightning import locks
-from mlp_lightning.locks import lock_run, make_scratch
+from mlp_lightning import MLPClassifier, locks
+from mlp_lightning.errors import SettingError
+from mlp_lightning.locks import RunInUseError, lock_run, make_scratch
 
 RUN = Path("lightning_logs/version_0")
 
@@ -116,3 +118,33 @@ def test_scratch_of_a_process_at_work_is_left(tmp_path: Path) -> None:
         assert not names
     thread.join()
     assert len(names) == 1
+
+
+def test_a_test_with_a_logger_keeps_the_run_for_itself(
+    short_run: Path, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logger writes into the run until it ends; so does its result."""
+    test = MLPClassifier.on_test_epoch_start
+
+    def try_to_train(model: MLPClassifier) -> None:
+        with pytest.raises(RunInUseError), lock_run(short_run):
+            pass
+        test(model)
+
+    monkeypatch.setattr(MLPClassifier, "on_test_epoch_start", try_to_train)
+    outcome = cli("test", "--trainer.logger=CSVLogger")
+    assert outcome.code == 0, outcome.err
+    assert (short_run / "test.json").exists()
+    with lock_run(short_run):
+        pass
+
+
+def test_another_refusal_is_not_taken_for_a_lock(
+    short_run: Path, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise SettingError("logger: has no room")
+
+    monkeypatch.setattr(TensorBoardLogger, "log_metrics", refuse)
+    line = get_error_line(cli("test", "--figures=false"))
+    assert line == "--trainer.logger: has no room"

@@ -69,6 +69,16 @@ def test_a_csv_goes_on_as_tensorboard_does(cli: RunCommand, kill: Any) -> None:
     assert tested["train/loss"] == whole["train/loss"]
 
 
+@pytest.mark.parametrize("logger", ["true", "TensorBoardLogger"])
+def test_a_test_adds_one_point_to_the_curves(
+    logger: str, short_run: Path, cli: RunCommand
+) -> None:
+    """Where the checkpoint is, whether the user names the run's logger or not."""
+    assert cli("test", f"--trainer.logger={logger}", "--figures=false").code == 0
+    curves = read_curves(short_run)
+    assert [step for step, _ in curves["test/acc"]] == [curves["val/acc"][-1][0]]
+
+
 def test_a_place_that_the_user_names(cli: RunCommand) -> None:
     """Its versions are Lightning's, and a run that goes on keeps the one it had."""
     words = [
@@ -178,7 +188,9 @@ def kill_amid_training(*words: str) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         last = RUN_0 / "checkpoints" / "last.ckpt"
         while not last.exists():
-            assert process.poll() is None, process.stderr
+            if process.poll() is not None:
+                assert process.stderr is not None
+                pytest.fail(process.stderr.read().decode())
             time.sleep(0.02)
         time.sleep(0.5)  # W&B writes every 0.1 s
         os.kill(process.pid, signal.SIGKILL)
