@@ -13,10 +13,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import NoReturn
 
 from lightning.fabric.utilities.spike import TrainingSpikeException
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.utilities.exceptions import (
     MisconfigurationException,
@@ -62,6 +64,13 @@ LIGHTNING_REFUSALS = (
     "When using the ModelParallelStrategy, ",
     "`val_check_interval` (",
 )
+# Loggers of Lightning that tell what nobody has asked for; their warnings are shown.
+TALKATIVE = (
+    "lightning.fabric",
+    "lightning.pytorch.trainer.connectors.checkpoint_connector",
+    "lightning.pytorch.tuner",
+    "lightning.pytorch.utilities.rank_zero",
+)
 
 
 def silence_libraries() -> None:
@@ -70,9 +79,29 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
     # The sizes in the summary are those of 32 bits, whatever the precision.
     warnings.filterwarnings("ignore", "Precision .* is not supported by the model sum")
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric"):
+    for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     threading.excepthook = leave_os_errors_to_main_thread
+
+
+def is_first_process(nodes: int = 1) -> bool:
+    """Return whether this is the first of the processes that train together.
+
+    Args:
+        nodes: As the Trainer's num_nodes. Until there is a Trainer, Lightning knows the
+            rank within the node alone; and without other nodes, NODE_RANK is of no use.
+    """
+    rank: int = getattr(rank_zero_only, "rank", 0)
+    is_first_node = nodes == 1 or LightningEnvironment().node_rank() == 0
+    return rank == 0 and is_first_node
+
+
+def copies_process(strategy: Strategy) -> bool:
+    """Return whether a strategy forks or spawns this process, as `ddp_spawn` does."""
+    launcher = strategy.launcher
+    # Only the launcher that runs the command once more, as `ddp` does, has this.
+    runs_command = hasattr(launcher, "cluster_environment")
+    return launcher is not None and not runs_command
 
 
 @rank_zero_only
@@ -138,26 +167,33 @@ def restore_child_error(error: ProcessRaisedException) -> Exception:
     return error
 
 
+def stop_copies(strategy: Strategy, number: int, frame: FrameType | None) -> NoReturn:
+    """Handle a signal: stop the processes that were started, then this one."""
+    if strategy.launcher is not None:
+        strategy.launcher.kill(signal.SIGTERM)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(TERMINATED)
+
+
 @contextmanager
 def forward_signals(strategy: Strategy) -> Iterator[None]:
-    """Stop with the processes that Lightning starts, whichever is told to stop.
+    """Stop with the processes that are forked or spawned, whichever is told to stop.
 
     They are sent SIGTERM, which may come twice: from a terminal they have had Ctrl-C
     already, and a second one would not wait for the step to end.
+
+    With other strategies, Lightning does this itself as soon as the processes have met.
+    Until then they wait for one another within torch, where no handler would run.
     """
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        if strategy.launcher is not None:
-            strategy.launcher.kill(signal.SIGTERM)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(TERMINATED)
-
+    if not copies_process(strategy):
+        yield
+        return
     handlers = {}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             with suppress(ValueError):  # only the main thread may listen
-                handlers[number] = signal.signal(number, stop)
+                handlers[number] = signal.signal(number, partial(stop_copies, strategy))
         yield
     except ProcessExitedException as error:
         if error.exit_code in (INTERRUPTED, TERMINATED):
@@ -193,9 +229,8 @@ def report_errors(
         if code is None:
             raise
         # Lightning kills the first process if another one ends before it with an error.
-        other_process = getattr(rank_zero_only, "rank", 0) > 0
-        message = f"interrupted{describe_resumption()}"
-        exit_with_error(0 if other_process else code, message)
+        code = code if is_first_process() else 0
+        exit_with_error(code, f"interrupted{describe_resumption()}")
     except Exception as raised:
         code = find_exit_code(raised)
         if code is None:

@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from mlp_lightning.checks import build_trainer_parts, list_parts
 from mlp_lightning.curves import CurveLogger
-from mlp_lightning.errors import SettingError
+from mlp_lightning.errors import SettingError, is_first_process
 from mlp_lightning.runs import RUN_NAME, run_number
 from mlp_lightning.settings import SettingsSummary
 
@@ -67,7 +67,7 @@ def build_loggers(
     """Build the loggers, each in its place."""
     if options.logger is False:
         return []
-    if getattr(rank_zero_only, "rank", 0) > 0:
+    if not is_first_process(options.num_nodes):
         return [DummyLogger()]  # the first process logs for all
     if options.logger in (None, True):
         return [make_default_logger(run, step)]

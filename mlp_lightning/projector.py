@@ -51,17 +51,20 @@ class Projector(Callback):
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         """Write the activations of the last hidden layer, if there is one."""
-        logger = find_board_logger(trainer)
         output_layer = find_output_layer(model)
-        if logger is None or output_layer is None or not self.batches:
+        logger = find_board_logger(trainer)  # of several processes, the first has one
+        shows = logger is not None or not trainer.is_global_zero
+        has_images = bool(self.batches)
+        # All evaluate, or none: a strategy may have shared out the weights among them.
+        all_show = trainer.strategy.reduce_boolean_decision(shows and has_images)
+        if output_layer is None or not all_show:
             return
         columns = zip(*self.batches, strict=True)
         images, labels = map(torch.cat, columns)
         images = images[:MAX_IMAGES]
         labels = labels[:MAX_IMAGES]
-        # In every process: a strategy may have shared out the weights among them.
         activations = record_inputs(output_layer, model, images)
-        if trainer.is_global_zero:
+        if logger is not None:
             write_projection(Path(logger.log_dir), activations, images, labels)
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jsonargparse import Namespace
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.errors import SettingError, is_first_process, print_rank_zero
 from mlp_lightning.locks import lock_run
 from mlp_lightning.runs import (
     CheckpointContent,
@@ -64,11 +63,6 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     return Start(config)
 
 
-def is_first_process() -> bool:
-    """Return whether this is the first of the processes that train together."""
-    return getattr(rank_zero_only, "rank", 0) == 0
-
-
 def use_checkpoint(
     words: list[str], parse: Parse, config: Namespace, locks: ExitStack
 ) -> Start:
@@ -97,7 +91,8 @@ def use_checkpoint(
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
     is_locked = False
-    if run and options.trainer.logger and is_first_process():
+    is_first = is_first_process(options.trainer.num_nodes)
+    if run and options.trainer.logger and is_first:
         locks.enter_context(lock_run(run))
         is_locked = True
     print_rank_zero(f"Using {path}")
@@ -109,16 +104,16 @@ def resume_run(
 ) -> Start:
     """Parse the words on top of the config of the run; exit if it is finished."""
     run, path = find_run(requested.ckpt_path, requested.trainer.default_root_dir)
-    # Of several processes that train it together, the first one has the lock.
-    if is_first_process():
-        locks.enter_context(lock_run(run))
-    checkpoint = read_checkpoint(path, resumable=True) if path else {}
     saved = f"--config={run / 'config.yaml'}"
     before = parse(["fit", saved])
     if "fit" not in words:
         raise SettingError("--ckpt_path: to go on with a run, write `fit` before it")
     position = words.index("fit") + 1
     config = parse([*words[:position], saved, *words[position:]])
+    # Of several processes that train it together, the first one has the lock.
+    if is_first_process(config.fit.trainer.num_nodes):
+        locks.enter_context(lock_run(run))
+    checkpoint = read_checkpoint(path, resumable=True) if path else {}
     old_settings = vars(before.fit.as_flat())
     new_settings = vars(config.fit.as_flat())
     if is_finished(old_settings, new_settings, checkpoint):

@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 from mlp_lightning.checks import build_trainer_parts, list_parts
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.errors import SettingError, copies_process, print_rank_zero
+from mlp_lightning.hardware import use_forkable_threads
 from mlp_lightning.schedules import TRIAL_STEPS
 from mlp_lightning.trainer import MLPTrainer
 
@@ -36,6 +37,7 @@ SEARCH_OPTIONS: dict[str, Any] = {
     "max_steps": -1,
     "max_time": None,
 }
+ONE_PROCESS: dict[str, Any] = {"strategy": "auto", "devices": 1, "num_nodes": 1}
 
 
 def remove_finders(callbacks: Iterable[Callback]) -> list[Callback]:
@@ -74,7 +76,7 @@ def search_batch_size(
     check_attribute("batch_arg_name", search.batch_arg_name, "batch_size")
     with TemporaryDirectory() as scratch:
         trainer = build_trainer(options, scratch)
-        if trainer.world_size > 1:
+        if trainer.strategy.launcher is not None:
             raise SettingError(
                 "callbacks: BatchSizeFinder searches in one process only"
             )
@@ -105,9 +107,16 @@ def search_learning_rate(
     with TemporaryDirectory() as scratch:
         # Each epoch has a step at least.
         trainer = build_trainer(options, scratch, max_epochs=steps)
-        finder = Tuner(trainer).lr_find(
-            model, datamodule=datamodule, num_training=steps, **settings
-        )
+        strategy = trainer.strategy
+        if copies_process(strategy):
+            # What is found in a copy would be lost. The batch size is that of all
+            # processes together, so that one process alone sees the same batches.
+            trainer = build_trainer(options, scratch, max_epochs=steps, **ONE_PROCESS)
+        with use_forkable_threads(strategy):
+            finder = Tuner(trainer).lr_find(
+                model, datamodule=datamodule, num_training=steps, **settings
+            )
+    datamodule.trainer = None  # which `ddp_spawn` could not copy any more
     rate = finder.suggestion() if finder is not None else None
     if rate is None:
         raise SettingError(
@@ -139,20 +148,16 @@ def check_schedule(model: MLPClassifier) -> None:
         )
 
 
-def build_trainer(
-    options: Namespace, folder: str, max_epochs: int | None = None
-) -> MLPTrainer:
+def build_trainer(options: Namespace, folder: str, **others: Any) -> MLPTrainer:
     """Return a trainer that has the user's options, and leaves nothing behind.
 
     Args:
         options: Of `fit`.
         folder: For the weights, while a search changes them.
-        max_epochs: Those that the search may need; None: as many as the training has.
+        others: Options of the Trainer, in place of the user's.
     """
     search_options = options.trainer.clone()
-    for name, value in SEARCH_OPTIONS.items():
+    for name, value in {**SEARCH_OPTIONS, **others}.items():
         search_options[name] = value
     search_options.default_root_dir = folder
-    if max_epochs is not None:
-        search_options.max_epochs = max_epochs
     return MLPTrainer(**build_trainer_parts(search_options))

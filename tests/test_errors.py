@@ -602,6 +602,21 @@ def test_a_signal_reaches_the_processes_that_were_started(
     assert signal.getsignal(number) is handler
 
 
+@pytest.mark.parametrize(
+    ("name", "copies"),
+    [("auto", False), ("ddp", False), ("ddp_spawn", True), ("ddp_notebook", True)],
+)
+def test_signals_are_left_to_lightning_unless_it_copies_the_process(
+    name: str, copies: bool
+) -> None:
+    """A process that waits for its peers within torch would not run our handler."""
+    devices = 1 if name == "auto" else 2
+    strategy = MLPTrainer(accelerator="cpu", devices=devices, strategy=name).strategy
+    handler = signal.getsignal(signal.SIGTERM)
+    with forward_signals(strategy):
+        assert (signal.getsignal(signal.SIGTERM) is not handler) is copies
+
+
 def test_a_process_that_was_started_stops_the_first_one() -> None:
     with pytest.raises(SystemExit) as caught, forward_signals(OneProcess()):
         raise ProcessExitedException("process 0 terminated", 0, 9, 143)

@@ -1,13 +1,17 @@
 """What one process must not do while another one is at work in the same folder."""
 
 import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
-from support import RunCommand, get_error_line
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from support import SHORT_RUN, RunCommand, get_error_line
 
 from mlp_lightning import MLPClassifier, locks
 from mlp_lightning.errors import SettingError
@@ -54,6 +58,67 @@ def test_no_logger_of_a_test_writes_into_a_run_in_training(
         line = get_error_line(cli("test", "--trainer.logger=CSVLogger"))
         assert f"{RUN} is in use by process {os.getpid()}: " in line
         assert list_files(short_run) == before
+
+
+@pytest.mark.parametrize(("nodes", "is_first"), [(1, True), (2, False)])
+def test_the_first_node_has_the_lock_for_all(
+    nodes: int,
+    is_first: bool,
+    short_run: Path,
+    cli: RunCommand,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NODE_RANK", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 0)  # as before there is a Trainer
+    with lock_run(short_run):
+        options = [f"--ckpt_path={RUN}", f"--trainer.num_nodes={nodes}"]
+        outcome = cli("fit", *options)
+    if is_first:
+        assert f"{RUN} is in use by process {os.getpid()}: " in get_error_line(outcome)
+    else:
+        assert outcome.out.startswith(f"{RUN} is finished: ")
+
+
+def start_node(rank: int, port: int, *words: str) -> subprocess.Popen[str]:
+    """Start a command on one of two nodes, as Lightning's own guide does."""
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mlp_lightning", *words],
+        env={**os.environ, **places, "NODE_RANK": f"{rank}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.stock
+@pytest.mark.usefixtures("workplace")
+def test_two_nodes_go_on_together() -> None:
+    nodes = ["--trainer.strategy=ddp", "--trainer.devices=1", "--trainer.num_nodes=2"]
+    first = [*SHORT_RUN, *nodes, "--trainer.accelerator=cpu", "--trainer.max_epochs=1"]
+    for words in (first, [f"--ckpt_path={RUN}", "--trainer.max_epochs=2"]):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        started = [start_node(rank, port, "fit", *words) for rank in (0, 1)]
+        outputs = [process.communicate(timeout=120)[0] for process in started]
+        assert [process.returncode for process in started] == [0, 0], outputs
+    assert len(list(RUN.glob("events*"))) == 2  # of the first node
+
+
+@pytest.mark.stock
+@pytest.mark.usefixtures("workplace")
+def test_a_node_that_waits_for_another_one_can_be_stopped() -> None:
+    nodes = ["--trainer.strategy=ddp", "--trainer.devices=1", "--trainer.num_nodes=2"]
+    words = [*SHORT_RUN, *nodes, "--trainer.accelerator=cpu"]
+    process = start_node(1, 9, "fit", *words)  # nobody listens there
+    try:
+        time.sleep(10)
+        process.terminate()
+        process.wait(timeout=10)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_run_in_training_can_be_read(short_run: Path, cli: RunCommand) -> None:

@@ -1,5 +1,6 @@
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -135,6 +136,27 @@ def test_a_layer_of_two_units_has_a_third_dimension(tmp_path: Path) -> None:
     assert torch.equal(sprites[:3], images)
     assert len(sprites) == 4
     assert torch.equal(numbers, labels)
+
+
+@pytest.mark.parametrize("all_show", [True, False])
+def test_processes_without_a_logger_evaluate_with_the_first_one(all_show: bool) -> None:
+    """A strategy may have shared out the weights: then one alone waits forever."""
+    model = MLPClassifier([16])
+    evaluated: list[int] = []
+    model.register_forward_hook(lambda _, given, __: evaluated.append(len(given[0])))
+    decisions: list[bool] = []
+
+    def decide(decision: bool) -> bool:
+        decisions.append(decision)
+        return all_show
+
+    strategy = SimpleNamespace(reduce_boolean_decision=decide)
+    trainer: Any = SimpleNamespace(loggers=[], is_global_zero=False, strategy=strategy)
+    shown = Projector()
+    shown.batches = [(torch.zeros(3, 1, 28, 28), torch.zeros(3))]
+    shown.on_train_end(trainer, model)
+    assert decisions == [True]
+    assert evaluated == ([3] if all_show else [])
 
 
 @pytest.mark.usefixtures("workplace")

@@ -1,7 +1,10 @@
 """The searches that come before a training."""
 
+import functools
+import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +21,8 @@ from support import (
 )
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
+from mlp_lightning.errors import SettingError
+from mlp_lightning.trainer import MLPTrainer
 
 FIND_RATE = [
     "--trainer.callbacks+=LearningRateFinder",
@@ -120,6 +125,33 @@ def test_a_rate_to_look_at_only(cli: RunCommand) -> None:
     optimizer = read_config()["model"]["optimizer"]
     assert isinstance(optimizer, dict)
     assert optimizer["init_args"]["lr"] == 0.01
+
+
+def test_a_search_comes_before_processes_are_spawned(
+    cli: RunCommand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has the batches that the processes will have, in this process alone."""
+    fit = MLPTrainer.fit
+    words = [*SMALL_RUN, *FIND_RATE, "--trainer.max_epochs=1"]
+    alone = cli("fit", *words)
+
+    @functools.wraps(fit)
+    def refuse_to_spawn(trainer: MLPTrainer, *given: Any, **named: Any) -> None:
+        if trainer.strategy.launcher is None:
+            return fit(trainer, *given, **named)
+        _, _, _, datamodule, _ = given
+        # It is to be copied, without the trainer that has searched.
+        assert datamodule.trainer is None
+        raise SettingError("strategy: no")
+
+    monkeypatch.setattr(MLPTrainer, "fit", refuse_to_spawn)
+    monkeypatch.setattr(logging.getLogger("lightning.pytorch"), "propagate", True)
+    two = ["--trainer.strategy=ddp_spawn", "--trainer.devices=2"]
+    outcome = cli("fit", *words, *two, "--trainer.accelerator=cpu")
+    assert get_error_line(outcome) == "--trainer.strategy: no"
+    (line,) = re.findall("LearningRateFinder: .*", outcome.out)
+    assert line in alone.out
+    assert caplog.messages == []
 
 
 def test_tuner_of_lightning_from_python(data_dir: Path, tmp_path: Path) -> None:
