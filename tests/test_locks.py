@@ -1,11 +1,14 @@
 """What one process must not do while another one is at work in the same folder."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,16 +82,22 @@ def test_the_first_node_has_the_lock_for_all(
         assert outcome.out.startswith(f"{RUN} is finished: ")
 
 
-def start_node(rank: int, port: int, *words: str) -> subprocess.Popen[str]:
+@contextmanager
+def start_node(rank: int, port: int, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Start a command on one of two nodes, as Lightning's own guide does."""
     places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "mlp_lightning", *words],
         env={**os.environ, **places, "NODE_RANK": f"{rank}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.stock
@@ -100,9 +109,10 @@ def test_two_nodes_go_on_together() -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        started = [start_node(rank, port, "fit", *words) for rank in (0, 1)]
-        outputs = [process.communicate(timeout=120)[0] for process in started]
-        assert [process.returncode for process in started] == [0, 0], outputs
+        first_node = start_node(0, port, "fit", *words)
+        with first_node as one, start_node(1, port, "fit", *words) as other:
+            assert one.wait(timeout=60) == 0
+            assert other.wait(timeout=60) == 0
     assert len(list(RUN.glob("events*"))) == 2  # of the first node
 
 
@@ -111,14 +121,10 @@ def test_two_nodes_go_on_together() -> None:
 def test_a_node_that_waits_for_another_one_can_be_stopped() -> None:
     nodes = ["--trainer.strategy=ddp", "--trainer.devices=1", "--trainer.num_nodes=2"]
     words = [*SHORT_RUN, *nodes, "--trainer.accelerator=cpu"]
-    process = start_node(1, 9, "fit", *words)  # nobody listens there
-    try:
+    with start_node(1, 9, "fit", *words) as process:  # nobody listens on port 9
         time.sleep(10)
         process.terminate()
-        process.wait(timeout=10)
-    finally:
-        process.kill()
-        process.communicate()
+        assert process.wait(timeout=10) == -signal.SIGTERM
 
 
 def test_a_run_in_training_can_be_read(short_run: Path, cli: RunCommand) -> None:
