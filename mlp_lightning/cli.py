@@ -257,14 +257,14 @@ class MLPCLI(LightningCLI):
         self.run_checkpoint.use_run(run, config_text)
         self.figures.use_run(self.run_folder, config_text, settings)
         if self.logs_to_run:
-            news = settings if is_new else {}
+            to_log = settings if is_new else {}
             step = self.start.step
             trainer = self.options.trainer
-            self.trainer.loggers = open_loggers(trainer, self.run_folder, step, news)
+            self.trainer.loggers = open_loggers(trainer, self.run_folder, step, to_log)
             if is_first_process:
                 write_hparams(run, settings)
-        if is_first_process:
-            place_checkpoints(self.trainer, run)
+        if self.run_folder is not None:
+            place_checkpoints(self.trainer, self.run_folder)
 
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object
