@@ -52,7 +52,7 @@ class Projector(Callback):
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         """Write the activations of the last hidden layer, if there is one."""
         output_layer = find_output_layer(model)
-        logger = find_board_logger(trainer)  # of several processes, the first has one
+        logger = find_board_logger(trainer)
         shows = logger is not None or not trainer.is_global_zero
         has_images = bool(self.batches)
         # All evaluate, or none: a strategy may have shared out the weights among them.
@@ -64,7 +64,8 @@ class Projector(Callback):
         images = images[:MAX_IMAGES]
         labels = labels[:MAX_IMAGES]
         activations = record_inputs(output_layer, model, images)
-        if logger is not None:
+        # A fork has the logger of the first process, too.
+        if logger is not None and trainer.is_global_zero:
             write_projection(Path(logger.log_dir), activations, images, labels)
 
 
