@@ -232,6 +232,8 @@ def write_examples(folder: Path) -> None:
             (folder / "my.yaml").write_text(code, encoding="utf-8")
         if "class SquaredReLU" in code:
             (folder / "my_layers.py").write_text(code, encoding="utf-8")
+        if "class Announcer" in code:
+            (folder / "my_callbacks.py").write_text(code, encoding="utf-8")
         if "def warm_up" in code:
             (folder / "my_schedules.py").write_text(code, encoding="utf-8")
     picture = Image.new("L", (200, 200), "white")
