@@ -30,6 +30,9 @@ from kill import QUIET, find_differences, read_end
 from report import DOCS, describe_setup, format_table, replace_figures
 
 TIMEOUT = 120  # seconds
+# torchrun sets this itself, but not for a single process on a node; more threads would
+# round differently.
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 FIT = [
     "fit",
     "--model.dropout=0.2",
@@ -110,6 +113,7 @@ def start(way: Way, root: Path, *words: str) -> list[subprocess.Popen[str]]:
             process = subprocess.Popen(
                 [*launcher, *words, *way.options, *QUIET],
                 cwd=root,
+                env=ONE_THREAD,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
