@@ -128,5 +128,6 @@ def draws_curves(logger: Logger, run: Path) -> bool:
 
 def is_whole_test(trainer: Trainer) -> bool:
     """Return whether a test has counted all of the images."""
+    # Lightning sets it where mypy does not look.
     data: MNISTDataModule = trainer.datamodule  # type: ignore[attr-defined]
     return trainer.num_test_batches == [len(data.test_dataloader())]

@@ -267,6 +267,7 @@ def read_wandb(path: Path) -> Iterator[Any]:
         whole += data[position : position + size]
         position += size
         if kind in (1, 4):  # whole in itself, or the last part
+            # Protobuf makes its classes when it is imported.
             record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
             record.ParseFromString(whole)
             whole = b""
