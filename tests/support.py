@@ -27,6 +27,8 @@ from browser import (
     paint_digit,
     read_complaints,
 )
+from hard_pictures import KINDS as HARD_KINDS
+from hard_pictures import write_hard_pictures, write_several_digits
 from lightning.pytorch import Callback, LightningModule, Trainer
 from pictures import KINDS as PICTURE_KINDS
 from pictures import (
@@ -42,6 +44,7 @@ from torchvision.datasets.mnist import read_image_file, read_label_file
 
 __all__ = [  # besides what is defined below
     "ANSWER",
+    "HARD_KINDS",
     "PICTURE_KINDS",
     "compare_page",
     "draw_light",
@@ -52,8 +55,10 @@ __all__ = [  # besides what is defined below
     "paint_digit",
     "read_complaints",
     "save_picture",
+    "write_hard_pictures",
     "write_page_pictures",
     "write_pictures",
+    "write_several_digits",
 ]
 
 ROOT = Path(__file__).parents[1]  # of the repository
