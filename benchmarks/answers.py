@@ -1,4 +1,4 @@
-"""What networks answer to pictures of digits, and how often they are right."""
+"""What networks answer to pictures: how often they are right, and how sure they are."""
 
 import statistics
 import time
@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import torch
 from PIL import Image
+from report import format_table
 from torch import Tensor
+from torchmetrics.classification import MulticlassCalibrationError
 
 from mlp_lightning import MLPClassifier
 from mlp_lightning.handwriting import PictureError, read_digit
 
+SURE = 0.9  # An answer of a higher probability is called sure.
 BLACK_IMAGE = torch.zeros(28, 28, dtype=torch.uint8)  # where no digit was read
 
 
@@ -23,6 +26,14 @@ class Reading(NamedTuple):
     images: Tensor  # uint8 (n, 28, 28)
     errors: list[str]  # why a picture was refused; "" if it was not
     seconds: float  # median of a picture
+
+
+class Reliability(NamedTuple):
+    """How far the probabilities of a network's answers can be trusted; in percent."""
+
+    calibration_error: float  # the mean distance of certainty and accuracy
+    sure_share: float  # of all answers
+    sure_accuracy: float  # of these; NaN if there are none
 
 
 class Answers(NamedTuple):
@@ -98,3 +109,50 @@ def summarise_accuracies(accuracies: Sequence[float]) -> str:
     if len(accuracies) == 1:
         return mean
     return f"{mean} ({min(accuracies):.1f} to {max(accuracies):.1f})"
+
+
+def join_answers(parts: Sequence[Answers]) -> Answers:
+    """Return the answers to several sets of pictures as those to one."""
+    errors: list[str] = []
+    for part in parts:
+        errors += part.errors
+    return Answers(
+        torch.cat([part.probabilities for part in parts], dim=1),
+        torch.cat([part.labels for part in parts]),
+        errors,
+    )
+
+
+def measure_reliability(probabilities: Tensor, labels: Tensor) -> Reliability:
+    """Compare how sure the answers, (n, 10), of a network are with the labels, (n,)."""
+    calibration_error = MulticlassCalibrationError(10, n_bins=15, norm="l1")
+    certainties, digits = probabilities.max(dim=1)
+    sure = certainties > SURE
+    correct = digits == labels
+    return Reliability(
+        100 * calibration_error(probabilities, labels).item(),
+        100 * sure.double().mean().item(),
+        100 * correct[sure].double().mean().item(),
+    )
+
+
+def tabulate_reliability(answers_by_title: dict[str, Answers]) -> str:
+    """Return a row for each set of answers: means of the networks."""
+    rows = []
+    for title, answers in answers_by_title.items():
+        answered = ~answers.refused
+        labels = answers.labels[answered]
+        networks = [
+            measure_reliability(probabilities, labels)
+            for probabilities in answers.probabilities[:, answered]
+        ]
+        means = torch.tensor(networks).mean(dim=0).tolist()
+        rows.append([title, f"{len(labels):,}", *(f"{mean:.2f}" for mean in means)])
+    header = [
+        "pictures",
+        "answers",
+        "expected calibration error, percent",
+        f"answers above {100 * SURE:.0f} percent sure, percent",
+        "accuracy of these, percent",
+    ]
+    return format_table(header, rows)
