@@ -1,12 +1,28 @@
-"""The connected components of a mask: which of its pixels hang together."""
+"""Masks: which of their pixels hang together, and how far these reach."""
 
 from typing import NamedTuple
 
 import numpy
+import torch
 from numpy.typing import NDArray
+from torch.nn.functional import max_pool2d
 
 IndexArray = NDArray[numpy.intp]
 Mask = NDArray[numpy.bool_]
+
+
+class Extent(NamedTuple):
+    """The rows from top up to bottom, and the columns from left up to right."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def longer_side(self) -> int:
+        """The number of rows or columns, whichever is more."""
+        return max(self.bottom - self.top, self.right - self.left)
 
 
 class Component(NamedTuple):
@@ -16,12 +32,19 @@ class Component(NamedTuple):
     columns: IndexArray
 
     @property
+    def extent(self) -> Extent:
+        """Which rows and columns it covers."""
+        return Extent(
+            top=int(self.rows.min()),
+            left=int(self.columns.min()),
+            bottom=int(self.rows.max()) + 1,
+            right=int(self.columns.max()) + 1,
+        )
+
+    @property
     def longer_side(self) -> int:
         """The number of its rows or columns, whichever is more."""
-        last_row = numpy.ptp(self.rows)  # counted from the first
-        last_column = numpy.ptp(self.columns)
-        last = max(last_row, last_column)
-        return int(last) + 1
+        return self.extent.longer_side
 
     def distance(self, other: "Component") -> float:
         """Return how many rows or columns two centres are apart, whichever is more."""
@@ -63,3 +86,19 @@ def take_component(unvisited: set[int], offsets: list[int]) -> list[int]:
         unvisited -= found
         component += found
     return component
+
+
+def find_extent(mask: Mask) -> Extent:
+    """Return which rows and columns a mask covers that is True somewhere."""
+    rows, columns = mask.nonzero()
+    return Component(rows, columns).extent
+
+
+def dilate_mask(mask: Mask, distance: int = 1) -> Mask:
+    """Add all pixels within a distance from the mask, across, down and diagonally."""
+    pixels = torch.from_numpy(mask)
+    pixels = pixels.float()[None]  # (1, height, width)
+    side = 2 * distance + 1
+    pixels = max_pool2d(pixels, side, stride=1, padding=distance)
+    dilated = pixels[0].bool()
+    return dilated.numpy()

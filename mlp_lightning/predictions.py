@@ -21,8 +21,9 @@ from mlp_lightning.drawing import (
     image_grid,
 )
 from mlp_lightning.errors import SettingError
-from mlp_lightning.handwriting import PictureBatch, PictureError, open_picture
+from mlp_lightning.handwriting import PictureBatch
 from mlp_lightning.locks import take_lock
+from mlp_lightning.pictures import PictureError, open_picture
 
 MAX_PICTURES = 100  # in predictions.png: at most twenty rows
 MAX_NAME_LENGTH = 12  # characters of a file's name that fit in a title

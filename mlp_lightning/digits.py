@@ -1,0 +1,200 @@
+"""Where the digit is in a grey picture: its ink, apart from all other.
+
+page.html does the same in JavaScript.
+"""
+
+from dataclasses import dataclass
+
+import numpy
+
+from mlp_lightning.components import (
+    Component,
+    Extent,
+    Mask,
+    connected_components,
+    dilate_mask,
+    find_extent,
+)
+from mlp_lightning.ink import (
+    EDGE,
+    Box,
+    FloatArray,
+    Picture,
+    blur,
+    estimate_background,
+    estimate_ink,
+    is_dark_on_light,
+    shrink_box,
+)
+from mlp_lightning.lines import erase_lines
+
+# Ink is what is stronger than this share of the strongest ink. The whole picture may
+# hold shadows and dust, so only strong ink counts there. From close by, the thin ends
+# of strokes count as well.
+OVERVIEW_THRESHOLD = 0.4
+CLOSE_UP_THRESHOLD = 0.15
+
+# If the median of light ink is stronger than this share of the strongest, it may be
+# paper between black borders. Chalk on a board stays below 0.07.
+MAX_MEDIAN_SHARE = 0.1
+
+# The digit is the component with the largest mass, together with those that have more
+# than this share of its mass (the bar of a 5, but no dust) ...
+MIN_MASS_SHARE = 0.05
+# ... and whose centres are within this many times its longer side from its centre.
+MAX_DISTANCE = 1.5
+
+# Another component is a digit of its own if it has this share of the mass, stands
+# beside the first, and shares so much of its height: both strokes of an open 4 do not.
+MIN_DIGIT_MASS_SHARE = 0.15
+MIN_SHARED_HEIGHT = 0.5
+
+# The strength of a digit's ink is this percentile of its pixels: more than the soft
+# edges of the strokes have, less than their few darkest pixels.
+STRENGTH_PERCENTILE = 75
+
+# A digit is at least this many times as strong as the grain around it: in photographs
+# of blank paper, the strongest grain reaches 5 times the rest; digits begin at 6.
+MIN_STRENGTH_TO_GRAIN = 5.5
+GRAIN_PERCENTILE = 95
+# The soft edge of a stroke is no grain: this share of the digit's longer side.
+SOFT_EDGE_SHARE = 1 / 20
+# Whatever the grain is, weaker ink than this is none ...
+MIN_STRENGTH = 8  # grey levels
+# ... and stronger ink than this is a digit.
+SUFFICIENT_STRENGTH = 52  # grey levels
+
+
+@dataclass(frozen=True)
+class SegmentedDigit:
+    """The ink in a box of a picture, and which of it is the digit.
+
+    The box was shrunk and has an EDGE. The mask is True at one pixel at least.
+    """
+
+    ink: FloatArray  # (height, width), grey levels of difference from the background
+    mask: Mask  # (height, width), True where the digit is
+    components: list[Component]  # of all ink; the largest mass first
+    masses: list[float]  # of these components
+
+    @property
+    def strength(self) -> float:
+        """How strong the digit's ink is, in grey levels."""
+        digit_ink = self.ink[self.mask]
+        strength = numpy.percentile(digit_ink, STRENGTH_PERCENTILE)
+        return float(strength)
+
+    @property
+    def extent(self) -> Extent:
+        """Which part of the mask the digit covers."""
+        return find_extent(self.mask)
+
+
+def segment_digit(
+    picture: Picture, box: Box, threshold: float
+) -> SegmentedDigit | None:
+    """Find the digit in a box of a picture of mode F.
+
+    Ink is what is stronger than `threshold`, a share of the strongest ink in the box.
+    Returns None if there is none.
+    """
+    grey = shrink_box(picture, box)
+    grey = prepare_paper(grey)
+    raw_ink = estimate_ink(grey, estimate_background(grey))
+    ink = blur(raw_ink)
+    min_ink = threshold * ink.max()
+    components = connected_components(ink > min_ink)
+    if not components:
+        return None
+    pairs = [(float(ink[component].sum()), component) for component in components]
+    pairs.sort(key=lambda pair: pair[0], reverse=True)
+    masses = [mass for mass, _ in pairs]
+    components = [component for _, component in pairs]
+    mask = select_digit(components, masses, ink.shape)
+    return SegmentedDigit(ink, mask, components, masses)
+
+
+def prepare_paper(grey: FloatArray) -> FloatArray:
+    """Return the picture as dark ink on paper without printed lines."""
+    if is_dark_on_light(grey):
+        return erase_lines(grey)
+    light_ink = grey + estimate_background(-grey)
+    # Black borders on all sides make a board of the paper.
+    if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
+        without_lines = erase_lines(grey)
+        if without_lines is not grey:
+            return without_lines
+    return erase_lines(-grey)
+
+
+def select_digit(
+    components: list[Component], masses: list[float], shape: tuple[int, ...]
+) -> Mask:
+    """Return the mask of the digit's components: neither dust nor other writing."""
+    main = components[0]
+    min_mass = MIN_MASS_SHARE * masses[0]
+    max_distance = MAX_DISTANCE * main.longer_side
+    mask = numpy.zeros(shape, bool)
+    for component, mass in zip(components, masses, strict=True):
+        is_near = component.distance(main) <= max_distance
+        is_large = mass > min_mass
+        if is_near and is_large:
+            mask[component] = True
+    return mask
+
+
+def shows_several(digit: SegmentedDigit) -> bool:
+    """Tell whether another digit stands beside the one that was found."""
+    main = digit.components[0].extent
+    min_mass = MIN_DIGIT_MASS_SHARE * digit.masses[0]
+    min_shared_height = MIN_SHARED_HEIGHT * (main.bottom - main.top)
+    for component, mass in zip(digit.components, digit.masses, strict=True):
+        other = component.extent
+        is_beside = other.left >= main.right or other.right <= main.left
+        shared_height = min(main.bottom, other.bottom) - max(main.top, other.top)
+        if mass >= min_mass and is_beside and shared_height >= min_shared_height:
+            return True
+    return False
+
+
+def is_grain(digit: SegmentedDigit) -> bool:
+    """Tell whether this is no digit, but what stands out most in a blank picture."""
+    strong = numpy.zeros_like(digit.mask)
+    for component, mass in zip(digit.components, digit.masses, strict=True):
+        if mass >= MIN_DIGIT_MASS_SHARE * digit.masses[0]:
+            strong[component] = True
+    soft_edge = 1 + round(SOFT_EDGE_SHARE * digit.components[0].longer_side)
+    background = digit.ink[~dilate_mask(strong, soft_edge)]
+    min_strength: float = MIN_STRENGTH
+    if background.size:
+        grain = numpy.percentile(abs(background), GRAIN_PERCENTILE)
+        above_grain = float(MIN_STRENGTH_TO_GRAIN * grain)
+        min_strength = min(SUFFICIENT_STRENGTH, above_grain)
+        min_strength = max(MIN_STRENGTH, min_strength)
+    return digit.strength < min_strength
+
+
+def frame_digit(digit: SegmentedDigit, picture: Picture) -> Box:
+    """Return the box of a digit and half of its size all around.
+
+    The digit is one that `segment_digit` found in the whole picture.
+    """
+    extent = digit.extent
+    half = (extent.longer_side - 1) / 2
+    margin = half + 2
+
+    searched_height, searched_width = digit.ink.shape
+    searched_height -= 2 * EDGE
+    searched_width -= 2 * EDGE
+    x_scale = picture.width / searched_width
+    y_scale = picture.height / searched_height
+    left = (extent.left - EDGE - margin) * x_scale
+    top = (extent.top - EDGE - margin) * y_scale
+    right = (extent.right - EDGE + margin) * x_scale
+    bottom = (extent.bottom - EDGE + margin) * y_scale
+    return Box(
+        left=max(left, 0),
+        top=max(top, 0),
+        right=min(right, picture.width),
+        bottom=min(bottom, picture.height),
+    )
