@@ -14,7 +14,8 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassCalibrationError
 
 from mlp_lightning import MLPClassifier
-from mlp_lightning.handwriting import PictureError, read_digit
+from mlp_lightning.handwriting import read_digit
+from mlp_lightning.pictures import PictureError
 
 SURE = 0.9  # An answer of a higher probability is called sure.
 BLACK_IMAGE = torch.zeros(28, 28, dtype=torch.uint8)  # where no digit was read

@@ -28,7 +28,7 @@ from torch import Tensor
 from mlp_lightning import MLPClassifier
 from mlp_lightning.drawing import BACKGROUND, CELL_SIDE, Cell, Picture, image_grid
 from mlp_lightning.errors import SettingError
-from mlp_lightning.handwriting import PictureError
+from mlp_lightning.pictures import PictureError
 from mlp_lightning.predictions import MAX_NAME_LENGTH, draw_thumbnail
 
 TABLE = "labels.csv"

@@ -8,7 +8,6 @@ same in JavaScript.
 from typing import NamedTuple
 
 import numpy
-from numpy.typing import NDArray
 
 from mlp_lightning.components import (
     Component,
@@ -18,7 +17,7 @@ from mlp_lightning.components import (
     find_extent,
 )
 from mlp_lightning.ink import FloatArray, estimate_background, estimate_ink
-from mlp_lightning.strokes import find_runs
+from mlp_lightning.tracing import trace_lines
 
 # Lines are looked for in what is stronger than this share of the strongest ink ...
 LINE_THRESHOLD = 0.3
@@ -26,25 +25,12 @@ MIN_LINE_INK = 4  # ... and than so many grey levels.
 # If more of the picture is stronger, it is no ink on paper.
 MAX_INK_SHARE = 0.6
 
-# Shares of the picture's longer side. A printed border is up to 6 percent wide, the
-# strokes of a digit that fills its picture are from 10 percent.
-MAX_LINE_WIDTH = 0.1
+# Shares of the picture's longer side.
 MIRRORED_MARGIN = 0.12  # more than the width of a line
 EDGE_ZONE = 0.12  # What is as near to a side as this may be a border.
 REMNANT_ZONE = 0.15
 TOUCHING_ZONE = 0.04
 MIN_DIGIT_SIDE = 0.2
-
-# Pixels that a line rises or falls for each pixel across: up to six degrees.
-MAX_SLOPE = 0.1
-# A line that leaves the picture above or below is still one if this share of its
-# columns is inside. Of these, so many must have ink, and so many no more than a line's.
-MIN_INSIDE_SHARE = 0.5
-MIN_COVERAGE = 0.9
-MIN_THIN_SHARE = 0.3
-# Beside a line, the ink is at most this share of the line's own.
-MAX_INK_BESIDE = 0.5
-MAX_PASSES = 3  # Each finds what was hidden by the lines of the one before.
 
 # A shorter component that touches a line is a remnant of the line.
 MAX_REMNANT_SHARE = 0.25
@@ -110,104 +96,6 @@ def find_lines(mask: Mask, ink: FloatArray) -> Mask:
     if is_cropped_digit(mask, horizontal, vertical):
         lines = nothing
     return lines | find_frame(mask & ~lines, ink)
-
-
-def trace_lines(mask: Mask, ink: FloatArray, longer_side: int) -> tuple[Mask, Mask]:
-    """Return the pixels of horizontal lines, and those of vertical ones."""
-    max_width = MAX_LINE_WIDTH * longer_side
-    horizontal = numpy.zeros_like(mask)
-    vertical = numpy.zeros_like(mask)
-    for _ in range(MAX_PASSES):
-        rest = mask & ~horizontal & ~vertical
-        across = trace_horizontal_lines(rest, ink, max_width)
-        down = trace_horizontal_lines(rest.T, ink.T, max_width).T
-        if not (across | down).any():
-            break
-        horizontal |= across
-        vertical |= down
-    return horizontal, vertical
-
-
-def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mask:
-    """Return the pixels of lines that cross a mask from left to right.
-
-    A run of ink in a column belongs to a line if it is about as high as most such runs
-    are. Where a digit crosses the line, runs are higher.
-    """
-    runs = find_runs(mask)
-    thin = mask & (runs.lengths <= max_width)
-    courses = find_courses(mask, thin)
-    on_course = thin & courses
-    if not on_course.any():
-        return on_course
-    line_width = float(numpy.median(runs.lengths[on_course]))
-    beside = find_neighbours(on_course, round(line_width) + 3) & ~courses
-    if beside.any():
-        line_ink = numpy.median(ink[on_course])
-        if numpy.median(ink[beside]) > MAX_INK_BESIDE * line_ink:
-            return numpy.zeros_like(mask)
-    rows, columns = on_course.nonzero()
-    belongs = numpy.zeros_like(mask)  # True at the start of a run on a line
-    belongs[runs.starts[rows, columns], columns] = True
-    last_row = len(mask) - 1
-    starts = runs.starts.clip(max=last_row)
-    on_line = numpy.take_along_axis(belongs, starts, axis=0)
-    return mask & on_line & (runs.lengths <= 2 * line_width + 1)
-
-
-def find_courses(mask: Mask, thin: Mask) -> Mask:
-    """Return where straight lines run from the left side of a mask to the right.
-
-    This is a Hough transform (Duda and Hart 1972, "Use of the Hough transformation to
-    detect lines and curves in pictures") of nearly horizontal lines, at half the
-    resolution, which forgives a line that is uneven.
-
-    Args:
-        mask: (height, width), True where ink is.
-        thin: (height, width), True where the ink may be that of a line.
-    """
-    inked = halve_mask(mask)
-    height, width = inked.shape
-    # Three counts in one number, as adding up is what takes the time.
-    votes = 1 + 1000 * inked + 1_000_000 * halve_mask(thin)
-    max_rise = max(1, round(MAX_SLOPE * width))
-    margin = 2 * max_rise  # above and below, where lines may run outside of the picture
-    votes = numpy.pad(votes, ((margin, margin), (0, 0)))
-    courses = numpy.zeros(votes.shape, bool)
-    columns = numpy.arange(width)
-    first_rows = numpy.arange(max_rise, height + 3 * max_rise)[:, None]
-    for rise in range(-max_rise, max_rise + 1):
-        rises = numpy.floor(rise * (columns + 0.5) / width - rise / 2 + 0.5)
-        rows = first_rows + rises.astype(numpy.int64)  # (lines, width)
-        counts = votes[rows, columns].sum(axis=1)
-        inside_count = counts % 1000
-        inked_count = counts // 1000 % 1000
-        thin_count = counts // 1_000_000
-        is_line = inside_count >= MIN_INSIDE_SHARE * width
-        is_line &= inked_count >= MIN_COVERAGE * inside_count
-        is_line &= thin_count >= MIN_THIN_SHARE * inside_count
-        courses[rows[is_line], columns] = True
-    courses = courses[margin : margin + height]
-    doubled = courses.repeat(2, axis=0).repeat(2, axis=1)
-    full_height, full_width = mask.shape
-    return doubled[:full_height, :full_width]
-
-
-def halve_mask(mask: Mask) -> NDArray[numpy.int64]:
-    """Return 1 for 2 x 2 pixels of which one is True at least, else 0."""
-    height, width = mask.shape
-    padded = numpy.pad(mask, ((0, height % 2), (0, width % 2)))
-    pairs = padded[::2] | padded[1::2]
-    blocks = pairs[:, ::2] | pairs[:, 1::2]
-    return blocks.astype(numpy.int64)
-
-
-def find_neighbours(mask: Mask, distance: int) -> Mask:
-    """Return the pixels that are so far above or below a pixel of the mask."""
-    neighbours = numpy.zeros_like(mask)
-    neighbours[distance:] |= mask[:-distance]
-    neighbours[:-distance] |= mask[distance:]
-    return neighbours
 
 
 def is_lone_stroke(lines: Mask) -> bool:

@@ -8,8 +8,9 @@ from PIL import Image
 from support import TWO_FORKS, RunCommand, get_error_line, read_mnist
 
 from mlp_lightning import MLPClassifier
-from mlp_lightning.handwriting import open_picture, read_digit
+from mlp_lightning.handwriting import read_digit
 from mlp_lightning.locks import take_lock
+from mlp_lightning.pictures import open_picture
 
 RUN = Path("lightning_logs/version_0")
 HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
