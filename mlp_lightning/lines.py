@@ -84,17 +84,14 @@ def find_lines(mask: Mask, ink: FloatArray) -> Mask:
 
     There are none if they are all the ink, or may be strokes of a digit.
     """
-    nothing = numpy.zeros_like(mask)
     horizontal, vertical = trace_lines(mask, ink, max(mask.shape))
     if is_lone_stroke(horizontal):
-        horizontal = nothing
+        horizontal = numpy.zeros_like(mask)
     if is_lone_stroke(vertical.T):
-        vertical = nothing
+        vertical = numpy.zeros_like(mask)
     lines = horizontal | vertical
-    if not leaves_digit(mask, lines):
-        lines = nothing
-    if is_cropped_digit(mask, horizontal, vertical):
-        lines = nothing
+    if lines.any() and may_be_strokes(mask, horizontal, vertical):
+        lines = numpy.zeros_like(mask)
     return lines | find_frame(mask & ~lines, ink)
 
 
@@ -114,12 +111,6 @@ def is_lone_stroke(lines: Mask) -> bool:
     return is_single and not is_border
 
 
-def leaves_digit(mask: Mask, lines: Mask) -> bool:
-    """Tell whether the lines are not the only ink."""
-    away = mask & ~dilate_mask(lines, 4)
-    return bool(find_digit_ink(away).any())
-
-
 def find_digit_ink(mask: Mask) -> Mask:
     """Return the components that are large enough for a digit, and no borders."""
     longer_side = max(mask.shape)
@@ -132,12 +123,16 @@ def find_digit_ink(mask: Mask) -> Mask:
     return digit_ink
 
 
-def is_cropped_digit(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
-    """Tell whether the lines may be strokes of a digit that fills the picture.
+def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
+    """Tell whether the lines are the only ink, or of a digit that fills the picture.
 
     The bar of a 7 and the stem of a 1 are straight lines, too. Such a digit touches all
     four sides; if a stroke lies along one of them, the rest reaches the opposite one.
     """
+    lines = horizontal | vertical
+    away_from_lines = mask & ~dilate_mask(lines, 4)
+    if not find_digit_ink(away_from_lines).any():
+        return True
     longer_side = max(mask.shape)
     zone = max(2, round(EDGE_ZONE * longer_side))
     across = find_sides(horizontal, zone)
@@ -145,10 +140,8 @@ def is_cropped_digit(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     if (across.top and across.bottom) or (down.left and down.right):
         return False
     zone = 2 + round(TOUCHING_ZONE * longer_side)
-    lines = horizontal | vertical
     by_lines = find_sides(lines, zone)
-    digit_ink = find_digit_ink(mask & ~lines)
-    by_rest = find_sides(digit_ink, zone)
+    by_rest = find_sides(find_digit_ink(mask & ~lines), zone)
     touched = [line or rest for line, rest in zip(by_lines, by_rest, strict=True)]
     reaches_down = by_rest.top or by_rest.bottom
     reaches_across = by_rest.left or by_rest.right

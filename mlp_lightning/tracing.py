@@ -117,7 +117,7 @@ def count_votes(mask: Mask, thin: Mask) -> Counts:
 
 
 def is_line(counts: Counts, width: int) -> Mask:
-    """Return which sums of votes, (lines,), are those of lines across so many pixels."""
+    """Return which sums of votes, (lines,), are those of a line so many pixels wide."""
     inside = counts % INKED
     inked = counts // INKED % INKED
     thinly_inked = counts // THINLY_INKED

@@ -26,8 +26,8 @@ def to_levels(picture: Image.Image) -> Grey:
     return numpy.asarray(picture, numpy.float32)
 
 
-SEVEN = [(40, 40, 80, 40), (80, 40, 55, 90)]
-RULES = {
+SEVEN: list[Stroke] = [(40, 40, 80, 40), (80, 40, 55, 90)]
+RULES: dict[str, list[Stroke]] = {
     "above and below": [(0, 20, 120, 20), (0, 104, 120, 104)],
     "through the digit": [(0, 30, 120, 30), (0, 64, 120, 64), (0, 98, 120, 98)],
     "squares": [
@@ -54,7 +54,7 @@ def test_printed_lines_are_erased_and_the_digit_stays(rules: str, fill: int) -> 
     assert (erased[digit == 0] == 0).mean() > 0.95
 
 
-KEPT = {
+KEPT: dict[str, list[Stroke]] = {
     "a stem from edge to edge": [(60, 0, 60, 120)],
     "a flat 1": [(0, 60, 120, 60)],
     "a cropped 7": [(0, 4, 120, 4), (114, 0, 60, 120)],
