@@ -19,8 +19,9 @@ from mlp_lightning.components import (
 from mlp_lightning.ink import FloatArray, estimate_background, estimate_ink
 from mlp_lightning.tracing import trace_lines
 
-# Lines are looked for in what is stronger than this share of the strongest ink ...
-LINE_THRESHOLD = 0.3
+# Lines are looked for in what is stronger than these shares of the strongest ink: first
+# borders in black, whose soft edges must not make them wider, then faint lines ...
+LINE_THRESHOLDS = (0.3, 0.15)
 MIN_LINE_INK = 4  # ... and than so many grey levels.
 # If more of the picture is stronger, it is no ink on paper.
 MAX_INK_SHARE = 0.6
@@ -52,17 +53,19 @@ def erase_lines(grey: FloatArray) -> FloatArray:
     """
     paper = estimate_paper(grey)
     ink = estimate_ink(grey, paper)
-    min_ink = max(LINE_THRESHOLD * float(ink.max()), MIN_LINE_INK)
-    mask = ink > min_ink
-    if mask.mean() > MAX_INK_SHARE:
-        return grey
-    lines = find_lines(mask, ink)
-    if not lines.any():
-        return grey
-    lines |= find_remnants(mask & ~lines, lines)
-    digit = mask & ~lines
-    with_soft_edges = dilate_mask(lines, 2) & ~digit
-    return numpy.where(with_soft_edges, paper, grey)
+    for threshold in LINE_THRESHOLDS:
+        min_ink = max(threshold * float(ink.max()), MIN_LINE_INK)
+        mask = ink > min_ink
+        if mask.mean() > MAX_INK_SHARE:
+            break
+        lines = find_lines(mask, ink)
+        if lines.any():
+            lines |= find_remnants(mask & ~lines, lines)
+            digit = mask & ~lines
+            with_soft_edges = dilate_mask(lines, 2) & ~digit
+            grey = numpy.where(with_soft_edges, paper, grey)
+            ink = numpy.where(with_soft_edges, numpy.float32(0), ink)
+    return grey
 
 
 def estimate_paper(grey: FloatArray) -> FloatArray:

@@ -19,7 +19,7 @@ MAX_LINE_WIDTH = 0.1
 MAX_SLOPE = 0.1
 # A line that leaves the picture above or below is still one if this share of its
 # columns is inside. Of these, so many must have ink, and so many no more than a line's.
-MIN_INSIDE_SHARE = 0.5
+MIN_INSIDE_SHARE = 0.6
 MIN_COVERAGE = 0.95
 MIN_THIN_SHARE = 0.3
 # Beside a line, the ink is at most this share of the line's own.
@@ -53,20 +53,24 @@ def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mas
     A run of ink in a column belongs to a line if it is about as high as most such runs
     are. Where a digit crosses the line, runs are higher.
     """
+    nothing = numpy.zeros_like(mask)
+    _, width = mask.shape
+    if mask.any(axis=0).sum() < MIN_COVERAGE * MIN_INSIDE_SHARE * width:
+        return nothing  # Too few columns have ink.
     runs = find_runs(mask)
     thin = mask & (runs.lengths <= max_width)
     courses = find_courses(mask, thin)
     on_course = thin & courses
     if not on_course.any():
-        return on_course
+        return nothing
     line_width = float(numpy.median(runs.lengths[on_course]))
     beside = find_neighbours(on_course, round(line_width) + 3) & ~courses
     if beside.any():
         line_ink = numpy.median(ink[on_course])
         if numpy.median(ink[beside]) > MAX_INK_BESIDE * line_ink:
-            return numpy.zeros_like(mask)
+            return nothing
     rows, columns = on_course.nonzero()
-    belongs = numpy.zeros_like(mask)  # True at the start of a run on a line
+    belongs = nothing.copy()  # True at the start of a run on a line
     belongs[runs.starts[rows, columns], columns] = True
     last_row = len(mask) - 1
     starts = runs.starts.clip(max=last_row)
