@@ -17,7 +17,12 @@ from mlp_lightning.components import (
     dilate_mask,
     find_extent,
 )
-from mlp_lightning.ink import FloatArray, estimate_background, estimate_ink
+from mlp_lightning.ink import (
+    FloatArray,
+    estimate_background,
+    estimate_ink,
+    round_half_up,
+)
 from mlp_lightning.strokes import find_runs
 
 # Lines are looked for in what is stronger than this share of the strongest ink ...
@@ -85,7 +90,7 @@ def estimate_paper(grey: FloatArray) -> FloatArray:
     Beyond a mirror at its edge, there is paper on both sides of such ink.
     """
     height, width = grey.shape
-    margin = round(MIRRORED_MARGIN * max(height, width))
+    margin = round_half_up(MIRRORED_MARGIN * max(height, width))
     rows = min(margin, height)
     columns = min(margin, width)
     mirrored = numpy.pad(grey, ((rows, rows), (columns, columns)), "symmetric")
@@ -141,7 +146,7 @@ def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mas
     if not on_course.any():
         return on_course
     line_width = float(numpy.median(runs.lengths[on_course]))
-    beside = find_neighbours(on_course, round(line_width) + 3) & ~courses
+    beside = find_neighbours(on_course, round_half_up(line_width) + 3) & ~courses
     if beside.any():
         line_ink = numpy.median(ink[on_course])
         if numpy.median(ink[beside]) > MAX_INK_BESIDE * line_ink:
@@ -170,7 +175,7 @@ def find_courses(mask: Mask, thin: Mask) -> Mask:
     height, width = inked.shape
     # Three counts in one number, as adding up is what takes the time.
     votes = 1 + 1000 * inked + 1_000_000 * halve_mask(thin)
-    max_rise = max(1, round(MAX_SLOPE * width))
+    max_rise = max(1, round_half_up(MAX_SLOPE * width))
     margin = 2 * max_rise  # above and below, where lines may run outside of the picture
     votes = numpy.pad(votes, ((margin, margin), (0, 0)))
     courses = numpy.zeros(votes.shape, bool)
@@ -219,7 +224,7 @@ def is_lone_stroke(lines: Mask) -> bool:
         return False
     extent = find_extent(lines)
     height, _ = lines.shape
-    zone = max(2, round(EDGE_ZONE * height))
+    zone = max(2, round_half_up(EDGE_ZONE * height))
     is_border = extent.top < zone or extent.bottom > height - zone
     longer_side = max(lines.shape)
     is_single = extent.bottom - extent.top <= EDGE_ZONE * longer_side + 4
@@ -235,7 +240,7 @@ def leaves_digit(mask: Mask, lines: Mask) -> bool:
 def find_digit_ink(mask: Mask) -> Mask:
     """Return the components that are large enough for a digit, and no borders."""
     longer_side = max(mask.shape)
-    zone = max(2, round(EDGE_ZONE * longer_side))
+    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
     digit_ink = numpy.zeros_like(mask)
     for component in connected_components(mask):
         is_large = component.longer_side >= MIN_DIGIT_SIDE * longer_side
@@ -251,12 +256,12 @@ def is_cropped_digit(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     four sides; if a stroke lies along one of them, the rest reaches the opposite one.
     """
     longer_side = max(mask.shape)
-    zone = max(2, round(EDGE_ZONE * longer_side))
+    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     if (across.top and across.bottom) or (down.left and down.right):
         return False
-    zone = 2 + round(TOUCHING_ZONE * longer_side)
+    zone = 2 + round_half_up(TOUCHING_ZONE * longer_side)
     lines = horizontal | vertical
     by_lines = find_sides(lines, zone)
     digit_ink = find_digit_ink(mask & ~lines)
@@ -289,7 +294,7 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
     inner = mask[top:bottom, left:right]
     inner_ink = ink[top:bottom, left:right]
     horizontal, vertical = trace_lines(inner, inner_ink, max(mask.shape))
-    zone = max(2, round(EDGE_ZONE * max(inner.shape)))
+    zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     is_closed = across.top and across.bottom and down.left and down.right
@@ -305,7 +310,7 @@ def find_remnants(rest: Mask, lines: Mask) -> Mask:
     near_lines = dilate_mask(lines, 2)
     components = connected_components(rest)
     longest = max((component.longer_side for component in components), default=0)
-    zone = round(REMNANT_ZONE * max(rest.shape))
+    zone = round_half_up(REMNANT_ZONE * max(rest.shape))
     for component in components:
         is_small = component.longer_side < MAX_REMNANT_SHARE * longest
         is_remnant = is_small or lies_at_edge(component, rest.shape, zone)
