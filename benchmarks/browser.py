@@ -17,7 +17,8 @@ from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
 from mlp_lightning import MLPClassifier
-from mlp_lightning.handwriting import PictureError, read_digit
+from mlp_lightning.handwriting import read_digit
+from mlp_lightning.pictures import PictureError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
