@@ -57,7 +57,8 @@ const look = () => $("answer").textContent ? finish() : setTimeout(look, 2);
 look();
 """
 ANSWER = """
-return all && {digit: greatest(all[last + 1]), probabilities: [...all[last + 1]],
+if (!all) return {refusal: $("answer").textContent};
+return {digit: greatest(all[last + 1]), probabilities: [...all[last + 1]],
   pixels: [...all[0]].map(x => Math.round((x * model.std + model.mean) * 255))};
 """
 
@@ -65,7 +66,7 @@ return all && {digit: greatest(all[last + 1]), probabilities: [...all[last + 1]]
 class Comparison(NamedTuple):
     """How a page's answer to one picture differs from Python's."""
 
-    same: bool  # the same digit, or neither found one
+    same: bool  # the same digit, or both refused the picture for the same reason
     pixels_off: float | None = None  # share of the pixels that differ; None: no digit
     probability_off: float | None = None  # at most, for the page's own pixels
 
@@ -126,9 +127,11 @@ def compare_answer(answer: Any, picture: Any, model: MLPClassifier) -> Compariso
     """Compare the page's answer to a picture, a file, with Python's."""
     try:
         digit = read_digit(picture)
-    except PictureError:
-        return Comparison(same=answer is None)
-    if answer is None:
+    except PictureError as error:
+        # "shows no ink" is "No ink to be seen." if it was painted.
+        reason = str(error).removeprefix("shows ")
+        return Comparison(same=reason in answer.get("refusal", "").lower())
+    if "refusal" in answer:
         return Comparison(same=False)
     pixels = torch.tensor(answer["pixels"]).view(28, 28)
     # Python's answer to its own pixels, and to those of the page

@@ -24,6 +24,7 @@ from mlp_lightning.ink import (
     estimate_background,
     estimate_ink,
     is_dark_on_light,
+    round_half_up,
     shrink_box,
 )
 from mlp_lightning.lines import erase_lines
@@ -163,7 +164,7 @@ def is_grain(digit: SegmentedDigit) -> bool:
     for component, mass in zip(digit.components, digit.masses, strict=True):
         if mass >= MIN_DIGIT_MASS_SHARE * digit.masses[0]:
             strong[component] = True
-    soft_edge = 1 + round(SOFT_EDGE_SHARE * digit.components[0].longer_side)
+    soft_edge = 1 + round_half_up(SOFT_EDGE_SHARE * digit.components[0].longer_side)
     background = digit.ink[~dilate_mask(strong, soft_edge)]
     min_strength: float = MIN_STRENGTH
     if background.size:

@@ -124,10 +124,10 @@ def blur(ink: FloatArray) -> FloatArray:
     pixels = torch.from_numpy(padded)
     means = pixels[None]  # (1, height + 4, width + 4)
     # One pool of 3 x 3 would do the same, but for the rounding.
-    three_rows = (3, 1)
     three_columns = (1, 3)
-    means = avg_pool2d(means, three_rows, stride=1)  # (1, height + 2, width + 4)
-    means = avg_pool2d(means, three_columns, stride=1)  # (1, height + 2, width + 2)
+    three_rows = (3, 1)
+    means = avg_pool2d(means, three_columns, stride=1)  # (1, height + 4, width + 2)
+    means = avg_pool2d(means, three_rows, stride=1)  # (1, height + 2, width + 2)
     return means[0].numpy()
 
 

@@ -16,7 +16,12 @@ from mlp_lightning.components import (
     dilate_mask,
     find_extent,
 )
-from mlp_lightning.ink import FloatArray, estimate_background, estimate_ink
+from mlp_lightning.ink import (
+    FloatArray,
+    estimate_background,
+    estimate_ink,
+    round_half_up,
+)
 from mlp_lightning.tracing import trace_lines
 
 # Lines are looked for in what is stronger than these shares of the strongest ink: first
@@ -74,7 +79,7 @@ def estimate_paper(grey: FloatArray) -> FloatArray:
     Beyond a mirror at its edge, there is paper on both sides of such ink.
     """
     height, width = grey.shape
-    margin = round(MIRRORED_MARGIN * max(height, width))
+    margin = round_half_up(MIRRORED_MARGIN * max(height, width))
     rows = min(margin, height)
     columns = min(margin, width)
     mirrored = numpy.pad(grey, ((rows, rows), (columns, columns)), "symmetric")
@@ -107,7 +112,7 @@ def is_lone_stroke(lines: Mask) -> bool:
         return False
     extent = find_extent(lines)
     height, _ = lines.shape
-    zone = max(2, round(EDGE_ZONE * height))
+    zone = max(2, round_half_up(EDGE_ZONE * height))
     is_border = extent.top < zone or extent.bottom > height - zone
     longer_side = max(lines.shape)
     is_single = extent.bottom - extent.top <= EDGE_ZONE * longer_side + 4
@@ -117,7 +122,7 @@ def is_lone_stroke(lines: Mask) -> bool:
 def find_digit_ink(mask: Mask) -> Mask:
     """Return the components that are large enough for a digit, and no borders."""
     longer_side = max(mask.shape)
-    zone = max(2, round(EDGE_ZONE * longer_side))
+    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
     digit_ink = numpy.zeros_like(mask)
     for component in connected_components(mask):
         is_large = component.longer_side >= MIN_DIGIT_SIDE * longer_side
@@ -137,12 +142,12 @@ def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     if not find_digit_ink(away_from_lines).any():
         return True
     longer_side = max(mask.shape)
-    zone = max(2, round(EDGE_ZONE * longer_side))
+    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     if (across.top and across.bottom) or (down.left and down.right):
         return False
-    zone = 2 + round(TOUCHING_ZONE * longer_side)
+    zone = 2 + round_half_up(TOUCHING_ZONE * longer_side)
     by_lines = find_sides(lines, zone)
     by_rest = find_sides(find_digit_ink(mask & ~lines), zone)
     touched = [line or rest for line, rest in zip(by_lines, by_rest, strict=True)]
@@ -173,7 +178,7 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
     inner = mask[top:bottom, left:right]
     inner_ink = ink[top:bottom, left:right]
     horizontal, vertical = trace_lines(inner, inner_ink, max(mask.shape))
-    zone = max(2, round(EDGE_ZONE * max(inner.shape)))
+    zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     is_closed = across.top and across.bottom and down.left and down.right
@@ -189,7 +194,7 @@ def find_remnants(rest: Mask, lines: Mask) -> Mask:
     near_lines = dilate_mask(lines, 2)
     components = connected_components(rest)
     longest = max((component.longer_side for component in components), default=0)
-    zone = round(REMNANT_ZONE * max(rest.shape))
+    zone = round_half_up(REMNANT_ZONE * max(rest.shape))
     for component in components:
         is_small = component.longer_side < MAX_REMNANT_SHARE * longest
         is_remnant = is_small or lies_at_edge(component, rest.shape, zone)

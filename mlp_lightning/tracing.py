@@ -7,7 +7,7 @@ import numpy
 from numpy.typing import NDArray
 
 from mlp_lightning.components import Mask
-from mlp_lightning.ink import FloatArray
+from mlp_lightning.ink import FloatArray, round_half_up
 from mlp_lightning.strokes import find_runs
 
 Counts = NDArray[numpy.int64]
@@ -64,7 +64,7 @@ def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mas
     if not on_course.any():
         return nothing
     line_width = float(numpy.median(runs.lengths[on_course]))
-    beside = find_neighbours(on_course, round(line_width) + 3) & ~courses
+    beside = find_neighbours(on_course, round_half_up(line_width) + 3) & ~courses
     if beside.any():
         line_ink = numpy.median(ink[on_course])
         if numpy.median(ink[beside]) > MAX_INK_BESIDE * line_ink:
@@ -91,7 +91,7 @@ def find_courses(mask: Mask, thin: Mask) -> Mask:
     """
     votes = count_votes(mask, thin)
     height, width = votes.shape
-    max_rise = max(1, round(MAX_SLOPE * width))
+    max_rise = max(1, round_half_up(MAX_SLOPE * width))
     margin = 2 * max_rise  # above and below, where lines may run outside of the picture
     votes = numpy.pad(votes, ((margin, margin), (0, 0)))
     courses = numpy.zeros(votes.shape, bool)

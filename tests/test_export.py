@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import (
     ANSWER,
+    HARD_KINDS,
     ROOT,
     RunCommand,
     compare_page,
@@ -21,13 +22,16 @@ from support import (
     paint_digit,
     read_complaints,
     read_mnist,
+    write_hard_pictures,
     write_page_pictures,
+    write_several_digits,
 )
 from torch import nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, export, webpage
 from mlp_lightning.__main__ import main
 from mlp_lightning.errors import SettingError
+from mlp_lightning.handwriting import read_digit
 from mlp_lightning.mlp import MLP
 
 CONFIGS = ROOT / "configs"
@@ -312,14 +316,60 @@ def test_the_page_reads_files(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("kind", HARD_KINDS)
+def test_the_page_reads_hard_pictures_as_python_does(
+    kind: str,
+    fast_page: Any,
+    images: NDArray[numpy.uint8],
+    data_dir: Path,
+    tmp_path: Path,
+) -> None:
+    labels = read_mnist(data_dir, "t10k")[1].numpy()
+    for path, _ in write_hard_pictures(images, labels, tmp_path, kind, 5, seed=0):
+        assert_read_alike(fast_page, path)
+
+
+def assert_read_alike(driver: Any, path: Path) -> None:
+    """Check that a dropped picture, a PNG, is read to the bit as Python reads it."""
+    answer = drop_picture(driver, path)
+    assert answer.get("pixels") == read_digit(path).flatten().tolist(), path
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_page_takes_mnists_own_images_as_they_are(
+    inverted: bool, fast_page: Any, images: NDArray[numpy.uint8], tmp_path: Path
+) -> None:
+    for number, image in enumerate(images[:5]):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(255 - image if inverted else image).save(path)
+        answer = drop_picture(fast_page, path)
+        assert answer["pixels"] == image.flatten().tolist()
+
+
+@pytest.mark.browser
+def test_the_page_tells_several_digits(
+    fast_page: Any, images: NDArray[numpy.uint8], tmp_path: Path
+) -> None:
+    for path in write_several_digits(images, tmp_path, 5, seed=0):
+        drop_picture(fast_page, path)
+        expected = f"{path.name} shows more than one digit."
+        assert read_text(fast_page, "#answer") == expected
+    # Two strokes side by side, on the page's own paper
+    rows, columns = numpy.mgrid[6:22, 6:28:14]
+    strokes = numpy.zeros((28, 28), numpy.uint8)
+    strokes[rows, columns] = 255
+    answer, _ = paint_digit(fast_page, strokes)
+    assert answer == {"refusal": "More than one digit to be seen."}
+
+
+@pytest.mark.browser
 def test_a_painted_digit_is_normalised_to_the_bit(
     cli: RunCommand,
     checkpoints: dict[str, Path],
     images: NDArray[numpy.uint8],
     driver: Any,
 ) -> None:
-    from mlp_lightning.handwriting import read_digit
-
     driver.get(export_page(cli, checkpoints["linear"]))
     for image in images[:10]:
         answer, picture = paint_digit(driver, image)
