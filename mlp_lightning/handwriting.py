@@ -45,9 +45,9 @@ CENTRE = 14  # the row and the column of its centre of mass, counted from 0
 # two of the 60,000 training images.
 MAX_CENTRE_OFFSET = 0.53
 
-# Thinner strokes are widened to so many pixels of the image. In MNIST, 1 of 6 digits
+# Thinner strokes are widened to so many pixels of the image. In MNIST, 1 of 4 digits
 # has thinner ones, as `measure_stroke_width` measures; most pens on paper write such.
-MIN_STROKE_WIDTH = 2.4
+MIN_STROKE_WIDTH = 2.6
 
 
 @dataclass
