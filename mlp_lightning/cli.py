@@ -275,8 +275,8 @@ class MLPCLI(LightningCLI):
             return
         count = self.predictions.count_errors()
         if count:
-            files = "1 file shows" if count == 1 else f"{count} files show"
-            errors.exit_with_error(errors.FAILED, f"{files} no digit: see the table")
+            files = "1 file was" if count == 1 else f"{count} files were"
+            errors.exit_with_error(errors.FAILED, f"{files} not read: see the table")
 
     def export(
         self,

@@ -31,6 +31,9 @@ PROBABILITIES = [f"p{digit}" for digit in DIGITS]
 HEADER = ["file", "digit", *PROBABILITIES, "error"]
 NO_ANSWER = [""] * 11  # in place of the digit and the probabilities
 WHITE = 255  # around a picture that is not square
+# An answer below this probability is called doubtful. Of the others, 99 of 100 are
+# right or more: docs/handwriting.md.
+MIN_SURE_PROBABILITY = 0.9
 
 LabelledBatch = tuple[Tensor, Tensor]  # test images and their labels
 PredictBatch = PictureBatch | LabelledBatch
@@ -42,7 +45,7 @@ class Source(NamedTuple):
 
     name: str  # of the file, or "test/" and the number of a test image
     file: str | None = None  # the user's; None for a test image
-    error: str = ""  # why the file shows no digit
+    error: str = ""  # why no digit could be read from the file
 
 
 class Guess(NamedTuple):
@@ -77,7 +80,10 @@ class Answer:
         return [name, self.first.digit, *numbers, ""]
 
     def printed_line(self) -> str:
-        """Return the two most probable digits, or the error, after the file's name."""
+        """Return the two most probable digits, or the error, after the file's name.
+
+        The line ends with "doubtful" if the network is not sure of the first.
+        """
         words = self.source.name.split()
         name = " ".join(words)  # in one line, whatever it contains
         error = self.source.error
@@ -87,7 +93,9 @@ class Answer:
         second = self.second
         best = f"{first.digit}  {first.probability:7.2%}"
         second_best = f"{second.digit} {second.probability:7.2%}"
-        return f"{name:40}  {best}  {second_best}"
+        is_sure = first.probability >= MIN_SURE_PROBABILITY
+        doubt = "" if is_sure else "  doubtful"
+        return f"{name:40}  {best}  {second_best}{doubt}"
 
     def cells(self) -> Iterator[Cell]:
         """Yield images for the grid: the user's picture, and what the network sees."""
@@ -191,7 +199,7 @@ class Predictions(Callback):
             self.table.close()
 
     def count_errors(self) -> int:
-        """Return how many files show no digit, as the finished table has it."""
+        """Return how many files were not read, as the finished table has it."""
         with self.path.open(newline="", encoding="utf-8") as file:
             return sum(row["error"] != "" for row in csv.DictReader(file))
 

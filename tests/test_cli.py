@@ -173,7 +173,7 @@ def test_names_that_the_terminal_cannot_print(
     Path("drei ③.png").touch()
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     outcome = shell("predict", "--data.images=drei ③.png")
-    assert get_error_line(outcome, 1) == "1 file shows no digit: see the table"
+    assert get_error_line(outcome, 1) == "1 file was not read: see the table"
     assert "drei ?.png" in outcome.out
 
 

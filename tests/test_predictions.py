@@ -11,6 +11,7 @@ from mlp_lightning import MLPClassifier
 from mlp_lightning.handwriting import read_digit
 from mlp_lightning.locks import take_lock
 from mlp_lightning.pictures import open_picture
+from mlp_lightning.predictions import Answer, Source
 
 RUN = Path("lightning_logs/version_0")
 HEADER = ["file", "digit", *(f"p{digit}" for digit in range(10)), "error"]
@@ -49,9 +50,10 @@ def test_pictures_are_read_and_the_answers_written(cli: RunCommand) -> None:
         first, second = answer.topk(2).indices.tolist()
         (line,) = [line for line in outcome.out.splitlines() if file in line]
         words = line.split()
-        assert words == [file, str(first), f"{answer[first]:.2%}", *(
-            str(second), f"{answer[second]:.2%}"
-        )]  # fmt: skip
+        best = [str(first), f"{answer[first]:.2%}"]
+        runner_up = [str(second), f"{answer[second]:.2%}"]
+        doubt = [] if answer[first] >= 0.9 else ["doubtful"]
+        assert words == [file, *best, *runner_up, *doubt]
     sheet = Image.open(RUN / "predictions.png")
     assert sheet.size == (10 * 88, 84 + 32)  # each beside what the network saw
     least = min(
@@ -83,11 +85,21 @@ def test_each_printed_line_stands_alone(cli: RunCommand, shell: RunCommand) -> N
     assert outcome.out.splitlines()[-1] == wrote
 
 
+def test_a_line_says_which_answer_is_doubtful() -> None:
+    source = Source("a.png", "a.png")
+    image = torch.zeros(28, 28, dtype=torch.uint8)
+    rest = [0.0] * 8
+    sure = Answer(source, image, [0.1, 0.9, *rest]).printed_line()
+    doubtful = Answer(source, image, [0.11, 0.89, *rest]).printed_line()
+    assert sure.split() == ["a.png", "1", "90.00%", "0", "10.00%"]
+    assert doubtful.split() == ["a.png", "1", "89.00%", "0", "11.00%", "doubtful"]
+
+
 @pytest.mark.usefixtures("run")
 def test_of_two_processes_one_writes(shell: RunCommand) -> None:
     Path("digits/empty.png").touch()
     outcome = shell("predict", "--data.images=digits", *TWO_FORKS)
-    assert get_error_line(outcome, 1) == "1 file shows no digit: see the table"
+    assert get_error_line(outcome, 1) == "1 file was not read: see the table"
     rows = table(RUN / "predictions.csv")
     files = [f"digits/{number}" for number in ("0.png", "1.png", "2.png", "empty.png")]
     assert [row[0] for row in rows] == files
@@ -117,7 +129,7 @@ def test_what_is_no_digit_is_said_and_the_others_are_predicted(cli: RunCommand) 
     Path("digits/.hidden").touch()
     Image.new("L", (50, 50), 255).save("digits/white.png")
     outcome = cli("predict", "--data.images=digits", "--output=answers/here")
-    assert get_error_line(outcome, 1) == "3 files show no digit: see the table"
+    assert get_error_line(outcome, 1) == "3 files were not read: see the table"
     rows = {row[0]: row for row in table(Path("answers/here/predictions.csv"))}
     assert rows.pop("digits/empty.png") == ["digits/empty.png", *[""] * 11, "is empty"]
     assert rows.pop("digits/white.png")[-1] == "shows no ink"
