@@ -20,9 +20,14 @@ class Extent(NamedTuple):
     right: int
 
     @property
+    def height(self) -> int:
+        """The number of rows."""
+        return self.bottom - self.top
+
+    @property
     def longer_side(self) -> int:
         """The number of rows or columns, whichever is more."""
-        return max(self.bottom - self.top, self.right - self.left)
+        return max(self.height, self.right - self.left)
 
 
 class Component(NamedTuple):

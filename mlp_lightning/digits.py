@@ -46,9 +46,10 @@ MIN_MASS_SHARE = 0.05
 MAX_DISTANCE = 1.5
 
 # Another component is a digit of its own if it has this share of the mass, stands
-# beside the first, and shares so much of its height: both strokes of an open 4 do not.
+# beside the first, and the two share so much of the height of the taller one: the
+# strokes of an open 4 do not.
 MIN_DIGIT_MASS_SHARE = 0.15
-MIN_SHARED_HEIGHT = 0.5
+MIN_SHARED_HEIGHT = 0.6
 
 # The strength of a digit's ink is this percentile of its pixels: more than the soft
 # edges of the strokes have, less than their few darkest pixels.
@@ -148,12 +149,13 @@ def shows_several(digit: SegmentedDigit) -> bool:
     """Tell whether another digit stands beside the one that was found."""
     main = digit.components[0].extent
     min_mass = MIN_DIGIT_MASS_SHARE * digit.masses[0]
-    min_shared_height = MIN_SHARED_HEIGHT * (main.bottom - main.top)
     for component, mass in zip(digit.components, digit.masses, strict=True):
         other = component.extent
         is_beside = other.left >= main.right or other.right <= main.left
-        shared_height = min(main.bottom, other.bottom) - max(main.top, other.top)
-        if mass >= min_mass and is_beside and shared_height >= min_shared_height:
+        taller = max(main.height, other.height)
+        shared = min(main.bottom, other.bottom) - max(main.top, other.top)
+        is_level = shared >= MIN_SHARED_HEIGHT * taller
+        if mass >= min_mass and is_beside and is_level:
             return True
     return False
 
