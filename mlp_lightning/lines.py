@@ -33,7 +33,8 @@ MAX_INK_SHARE = 0.6
 
 # Shares of the picture's longer side.
 MIRRORED_MARGIN = 0.12  # more than the width of a line
-EDGE_ZONE = 0.12  # What is as near to a side as this may be a border.
+EDGE_ZONE = 0.12  # What is as near to a side as this may be a border ...
+BORDER_DEPTH = 2.5  # ... if all of it lies within so many zones: it may be skewed.
 REMNANT_ZONE = 0.15
 TOUCHING_ZONE = 0.04
 MIN_DIGIT_SIDE = 0.2
@@ -113,9 +114,12 @@ def is_lone_stroke(lines: Mask) -> bool:
     extent = find_extent(lines)
     height, _ = lines.shape
     zone = max(2, round_half_up(EDGE_ZONE * height))
-    is_border = extent.top < zone or extent.bottom > height - zone
+    is_upper = extent.top < zone and extent.bottom <= BORDER_DEPTH * zone
+    from_bottom = height - extent.top
+    is_lower = extent.bottom > height - zone and from_bottom <= BORDER_DEPTH * zone
+    is_border = is_upper or is_lower
     longer_side = max(lines.shape)
-    is_single = extent.bottom - extent.top <= EDGE_ZONE * longer_side + 4
+    is_single = extent.height <= EDGE_ZONE * longer_side + 4
     return is_single and not is_border
 
 

@@ -15,6 +15,9 @@ Counts = NDArray[numpy.int64]
 # A printed border is up to 6 percent of the picture's longer side wide, the strokes of
 # a digit that fills its picture are from 10 percent.
 MAX_LINE_WIDTH = 0.1
+# In a narrow picture, the stroke of a 1 would be no wider. So a line is at most this
+# share of the shorter side.
+MAX_NARROW_WIDTH = 0.25
 # Pixels that a line rises or falls for each pixel across: up to six degrees.
 MAX_SLOPE = 0.1
 # A line that leaves the picture above or below is still one if this share of its
@@ -33,7 +36,8 @@ THINLY_INKED = INKED**2
 
 def trace_lines(mask: Mask, ink: FloatArray, longer_side: int) -> tuple[Mask, Mask]:
     """Return the pixels of horizontal lines, and those of vertical ones."""
-    max_width = MAX_LINE_WIDTH * longer_side
+    shorter_side = min(mask.shape)
+    max_width = min(MAX_LINE_WIDTH * longer_side, MAX_NARROW_WIDTH * shorter_side)
     horizontal = numpy.zeros_like(mask)
     vertical = numpy.zeros_like(mask)
     for _ in range(MAX_PASSES):
