@@ -101,7 +101,7 @@ def segment_digit(
     Returns None if there is none.
     """
     grey = shrink_box(picture, box)
-    grey = prepare_paper(grey)
+    grey = prepare_paper(grey, threshold)
     raw_ink = estimate_ink(grey, estimate_background(grey))
     ink = blur(raw_ink)
     min_ink = threshold * ink.max()
@@ -116,17 +116,17 @@ def segment_digit(
     return SegmentedDigit(ink, mask, components, masses)
 
 
-def prepare_paper(grey: FloatArray) -> FloatArray:
+def prepare_paper(grey: FloatArray, ink_threshold: float) -> FloatArray:
     """Return the picture as dark ink on paper without printed lines."""
     if is_dark_on_light(grey):
-        return erase_lines(grey)
+        return erase_lines(grey, ink_threshold)
     light_ink = grey + estimate_background(-grey)
     # Black borders on all sides make a board of the paper.
     if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
-        without_lines = erase_lines(grey)
+        without_lines = erase_lines(grey, ink_threshold)
         if without_lines is not grey:
             return without_lines
-    return erase_lines(-grey)
+    return erase_lines(-grey, ink_threshold)
 
 
 def select_digit(

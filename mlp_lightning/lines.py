@@ -38,6 +38,7 @@ BORDER_DEPTH = 2.5  # ... if all of it lies within so many zones: it may be skew
 REMNANT_ZONE = 0.15
 TOUCHING_ZONE = 0.04
 MIN_DIGIT_SIDE = 0.2
+MIN_RIM_SHARE = 0.5  # of a side of a frame, at least, has ink near it
 
 # A shorter component that touches a line is a remnant of the line.
 MAX_REMNANT_SHARE = 0.25
@@ -52,10 +53,11 @@ class Sides(NamedTuple):
     right: bool
 
 
-def erase_lines(grey: FloatArray) -> FloatArray:
+def erase_lines(grey: FloatArray, ink_threshold: float) -> FloatArray:
     """Paint dark printed lines over with the paper around them.
 
-    Returns the very same array if there are none.
+    Lines that are much fainter than `ink_threshold`, a share of the strongest ink, may
+    stay, as they do not count as ink. Returns the very same array if there are none.
     """
     paper = estimate_paper(grey)
     ink = estimate_ink(grey, paper)
@@ -71,6 +73,8 @@ def erase_lines(grey: FloatArray) -> FloatArray:
             with_soft_edges = dilate_mask(lines, 2) & ~digit
             grey = numpy.where(with_soft_edges, paper, grey)
             ink = numpy.where(with_soft_edges, numpy.float32(0), ink)
+        if threshold <= ink_threshold:
+            break
     return grey
 
 
@@ -180,9 +184,11 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
         return frame
     top, left, bottom, right = find_extent(mask)
     inner = mask[top:bottom, left:right]
+    zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
+    if not has_rim(inner, zone):
+        return frame
     inner_ink = ink[top:bottom, left:right]
     horizontal, vertical = trace_lines(inner, inner_ink, max(mask.shape))
-    zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     is_closed = across.top and across.bottom and down.left and down.right
@@ -190,6 +196,16 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
     if is_closed and find_digit_ink(inner & ~lines).any():
         frame[top:bottom, left:right] = lines
     return frame
+
+
+def has_rim(mask: Mask, zone: int) -> bool:
+    """Tell whether much of each side of a mask has ink near it: most digits do not."""
+    upper = mask[:zone].any(axis=0)
+    lower = mask[-zone:].any(axis=0)
+    left = mask[:, :zone].any(axis=1)
+    right = mask[:, -zone:].any(axis=1)
+    shares = [float(side.mean()) for side in (upper, lower, left, right)]
+    return min(shares) >= MIN_RIM_SHARE
 
 
 def find_remnants(rest: Mask, lines: Mask) -> Mask:

@@ -3,6 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from mlp_lightning.digits import CLOSE_UP_THRESHOLD
 from mlp_lightning.lines import erase_lines
 from mlp_lightning.strokes import find_runs, measure_stroke_width, widen_strokes
 from mlp_lightning.tracing import find_courses
@@ -45,7 +46,7 @@ RULES: dict[str, list[Stroke]] = {
 def test_printed_lines_are_erased_and_the_digit_stays(rules: str, fill: int) -> None:
     digit = to_levels(draw_strokes(SEVEN))
     lines = to_levels(draw_strokes(RULES[rules], fill, width=3))
-    erased = erase_lines(numpy.minimum(digit, lines))
+    erased = erase_lines(numpy.minimum(digit, lines), CLOSE_UP_THRESHOLD)
     beside_lines = lines == WHITE
     on_lines = ~beside_lines & (digit == WHITE)
     # Next to the digit, a line may not be told from it.
@@ -67,14 +68,14 @@ KEPT: dict[str, list[Stroke]] = {
 @pytest.mark.parametrize("strokes", KEPT)
 def test_strokes_of_a_digit_are_not_taken_for_lines(strokes: str) -> None:
     grey = to_levels(draw_strokes(KEPT[strokes], width=8))
-    assert erase_lines(grey) is grey
+    assert erase_lines(grey, CLOSE_UP_THRESHOLD) is grey
 
 
 def test_grain_is_not_taken_for_lines() -> None:
     random = numpy.random.default_rng(0)
     for deviation in (2, 10, 30):
         grey = random.normal(180, deviation, (150, 120)).astype(numpy.float32)
-        assert erase_lines(grey) is grey
+        assert erase_lines(grey, CLOSE_UP_THRESHOLD) is grey
 
 
 def test_courses_follow_a_line_that_rises_and_no_other() -> None:
