@@ -36,8 +36,11 @@ OVERVIEW_THRESHOLD = 0.4
 CLOSE_UP_THRESHOLD = 0.15
 
 # If the median of light ink is stronger than this share of the strongest, it may be
-# paper between black borders. Chalk on a board stays below 0.07.
+# paper between black borders ...
 MAX_MEDIAN_SHARE = 0.1
+# ... and it is if, without the borders, the paper is even: from its 20th to its 95th
+# percentile, it changes by less than this share of the strongest ink.
+MAX_UNEVENNESS = 0.25
 
 # The digit is the component with the largest mass, together with those that have more
 # than this share of its mass (the bar of a 5, but no dust) ...
@@ -46,10 +49,10 @@ MIN_MASS_SHARE = 0.05
 MAX_DISTANCE = 1.5
 
 # Another component is a digit of its own if it has this share of the mass, stands
-# beside the first, and the two share so much of the height of the taller one: the
-# strokes of an open 4 do not.
+# beside the first with a gap, and shares its height: the strokes of an open 4 do not.
 MIN_DIGIT_MASS_SHARE = 0.15
-MIN_SHARED_HEIGHT = 0.6
+MIN_GAP = 0.05  # of the height of the taller one
+MIN_SHARED_HEIGHT = 0.6  # of the same height
 
 # The strength of a digit's ink is this percentile of its pixels: more than the soft
 # edges of the strokes have, less than their few darkest pixels.
@@ -121,12 +124,23 @@ def prepare_paper(grey: FloatArray, ink_threshold: float) -> FloatArray:
     if is_dark_on_light(grey):
         return erase_lines(grey, ink_threshold)
     light_ink = grey + estimate_background(-grey)
-    # Black borders on all sides make a board of the paper.
     if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
         without_lines = erase_lines(grey, ink_threshold)
-        if without_lines is not grey:
+        if without_lines is not grey and is_even_paper(without_lines):
             return without_lines
     return erase_lines(-grey, ink_threshold)
+
+
+def is_even_paper(grey: FloatArray) -> bool:
+    """Tell whether the background of dark ink is paper of one brightness.
+
+    Black borders on all sides make paper look like chalk on a board, until they are
+    erased. If there was a board, pieces of it are left.
+    """
+    paper = estimate_background(grey)
+    ink = paper - grey
+    dark, light = numpy.percentile(paper, [20, 95])
+    return bool(light - dark < MAX_UNEVENNESS * ink.max())
 
 
 def select_digit(
@@ -151,8 +165,9 @@ def shows_several(digit: SegmentedDigit) -> bool:
     min_mass = MIN_DIGIT_MASS_SHARE * digit.masses[0]
     for component, mass in zip(digit.components, digit.masses, strict=True):
         other = component.extent
-        is_beside = other.left >= main.right or other.right <= main.left
         taller = max(main.height, other.height)
+        gap = max(other.left - main.right, main.left - other.right)
+        is_beside = gap >= MIN_GAP * taller
         shared = min(main.bottom, other.bottom) - max(main.top, other.top)
         is_level = shared >= MIN_SHARED_HEIGHT * taller
         if mass >= min_mass and is_beside and is_level:

@@ -98,7 +98,10 @@ def find_lines(mask: Mask, ink: FloatArray) -> Mask:
     There are none if they are all the ink, or may be strokes of a digit.
     """
     horizontal, vertical = trace_lines(mask, ink, max(mask.shape))
-    if is_lone_stroke(horizontal):
+    zone = 2 + round_half_up(TOUCHING_ZONE * max(mask.shape))
+    rest = find_sides(mask & ~horizontal & ~vertical, zone)
+    # Writing stands on a horizontal line, unless it is cropped.
+    if is_lone_stroke(horizontal) and (rest.top or rest.bottom):
         horizontal = numpy.zeros_like(mask)
     if is_lone_stroke(vertical.T):
         vertical = numpy.zeros_like(mask)

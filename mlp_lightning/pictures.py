@@ -101,6 +101,7 @@ def stretch_grey_levels(grey: FloatArray) -> Picture:
         lowest = grey.min()
         span = max(numpy.ptp(grey), 1e-9)  # a picture may have one level only
         stretched = 255 * (grey - lowest) / span
+    stretched = numpy.nan_to_num(stretched, posinf=0, neginf=0)
     return Image.fromarray(stretched)
 
 

@@ -35,6 +35,8 @@ RULES: dict[str, list[Stroke]] = {
         *[(0, row, 120, row) for row in (10, 65, 110)],
         *[(column, 0, column, 120) for column in (12, 62, 112)],
     ],
+    "a single one below": [(0, 104, 120, 104)],
+    "a single one through the digit": [(0, 70, 120, 74)],
     "skewed": [(0, 16, 120, 24), (0, 112, 120, 105)],
     "leaving the picture": [(0, 8, 120, -2), (-3, 0, 6, 120)],
     "a frame": [(12, 12, 108, 12, 108, 108, 12, 108, 12, 12)],
