@@ -188,7 +188,8 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
     top, left, bottom, right = find_extent(mask)
     inner = mask[top:bottom, left:right]
     zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
-    if not has_rim(inner, zone):
+    is_large = min(inner.shape) >= MIN_DIGIT_SIDE * max(mask.shape)
+    if not is_large or not has_rim(inner, zone):
         return frame
     inner_ink = ink[top:bottom, left:right]
     horizontal, vertical = trace_lines(inner, inner_ink, max(mask.shape))

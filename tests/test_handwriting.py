@@ -93,6 +93,19 @@ def test_pictures_give_what_mnist_has(
     assert numpy.median(naive_distances) > 25
 
 
+def test_a_small_digit_is_not_taken_for_a_frame(
+    images: torch.Tensor, tmp_path: Path
+) -> None:
+    distances = []
+    for image in images[:60]:
+        digit = Image.fromarray(255 - image.numpy())
+        page = Image.new("L", (190, 190), 255)
+        page.paste(digit.resize((14, 14), Image.Resampling.BICUBIC), (8, 8))
+        page.save(tmp_path / "a.png")
+        distances.append(distance(read_digit(tmp_path / "a.png"), image))
+    assert numpy.median(distances) < 25
+
+
 # What the pictures of a kind may differ by from MNIST's images, as the median of ten.
 # Some are thicker than what a thin pen wrote, or were written over lines.
 HARD_LIMITS = {
