@@ -58,8 +58,9 @@ MIN_SHARED_HEIGHT = 0.6  # of the same height
 # edges of the strokes have, less than their few darkest pixels.
 STRENGTH_PERCENTILE = 75
 
-# A digit is at least this many times as strong as the grain around it: in photographs
-# of blank paper, the strongest grain reaches 5 times the rest; digits begin at 6.
+# A digit is at least this many times as strong as the grain around it: in drawn
+# photographs of blank paper, the strongest grain reaches 5 times the rest, and digits
+# begin at 6.
 MIN_STRENGTH_TO_GRAIN = 5.5
 GRAIN_PERCENTILE = 95
 # The soft edge of a stroke is no grain: this share of the digit's longer side.

@@ -157,7 +157,11 @@ def cut_out_digit(digit: SegmentedDigit) -> FloatArray:
 
 
 def widen_thin_strokes(ink: FloatArray) -> FloatArray:
-    """Return a digit's ink with strokes that will be MIN_STROKE_WIDTH wide at least."""
+    """Return a digit's ink with strokes that will be about MIN_STROKE_WIDTH wide.
+
+    Wider strokes stay as they are. A thinner one may end up 0.1 pixels short of it, as
+    the digit grows with its strokes, and is then scaled down a little more.
+    """
     scale = max(ink.shape) / DIGIT_SIDE  # pixels of the digit for each of the image
     missing_width = MIN_STROKE_WIDTH * scale - measure_stroke_width(ink)
     if missing_width <= 0:

@@ -31,7 +31,8 @@ MIN_LINE_INK = 4  # ... and than so many grey levels.
 # If more of the picture is stronger, it is no ink on paper.
 MAX_INK_SHARE = 0.6
 
-# Shares of the picture's longer side.
+# Shares of the picture's longer side, found by trying them on drawn pictures
+# (benchmarks/hard_pictures.py), as were the other bounds here.
 MIRRORED_MARGIN = 0.12  # more than the width of a line
 EDGE_ZONE = 0.12  # What is as near to a side as this may be a border ...
 BORDER_DEPTH = 2.5  # ... if all of it lies within so many zones: it may be skewed.
@@ -120,7 +121,7 @@ def is_lone_stroke(lines: Mask) -> bool:
         return False
     extent = find_extent(lines)
     height, _ = lines.shape
-    zone = max(2, round_half_up(EDGE_ZONE * height))
+    zone = measure_edge_zone(height)
     is_upper = extent.top < zone and extent.bottom <= BORDER_DEPTH * zone
     from_bottom = height - extent.top
     is_lower = extent.bottom > height - zone and from_bottom <= BORDER_DEPTH * zone
@@ -130,10 +131,15 @@ def is_lone_stroke(lines: Mask) -> bool:
     return is_single and not is_border
 
 
+def measure_edge_zone(side: int) -> int:
+    """Return how many pixels from the edge a border may be, in a picture so long."""
+    return max(2, round_half_up(EDGE_ZONE * side))
+
+
 def find_digit_ink(mask: Mask) -> Mask:
     """Return the components that are large enough for a digit, and no borders."""
     longer_side = max(mask.shape)
-    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
+    zone = measure_edge_zone(longer_side)
     digit_ink = numpy.zeros_like(mask)
     for component in connected_components(mask):
         is_large = component.longer_side >= MIN_DIGIT_SIDE * longer_side
@@ -153,7 +159,7 @@ def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     if not find_digit_ink(away_from_lines).any():
         return True
     longer_side = max(mask.shape)
-    zone = max(2, round_half_up(EDGE_ZONE * longer_side))
+    zone = measure_edge_zone(longer_side)
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     if (across.top and across.bottom) or (down.left and down.right):
@@ -187,7 +193,7 @@ def find_frame(mask: Mask, ink: FloatArray) -> Mask:
         return frame
     top, left, bottom, right = find_extent(mask)
     inner = mask[top:bottom, left:right]
-    zone = max(2, round_half_up(EDGE_ZONE * max(inner.shape)))
+    zone = measure_edge_zone(max(inner.shape))
     is_large = min(inner.shape) >= MIN_DIGIT_SIDE * max(mask.shape)
     if not is_large or not has_rim(inner, zone):
         return frame

@@ -48,10 +48,16 @@ def measure_stroke_width(ink: FloatArray) -> float:
 
 
 def widen_strokes(ink: FloatArray, radius: float) -> FloatArray:
-    """Draw a digit anew with a round brush, as wide as twice the radius in pixels.
+    """Draw a digit anew with a round brush.
 
-    Each pixel becomes as strong as the strongest one within the radius. The result is
-    larger by the whole pixels of the radius, on each side.
+    Each pixel becomes as strong as the strongest one within the radius.
+
+    Args:
+        ink: (height, width), 0 or more.
+        radius: In pixels, 0 or more. Below 1, nothing changes.
+
+    Returns:
+        (height + 2 m, width + 2 m), where m is the radius without its fraction.
     """
     margin = int(radius)
     padded = numpy.pad(ink, margin)

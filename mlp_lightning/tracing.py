@@ -29,7 +29,8 @@ MIN_THIN_SHARE = 0.3
 MAX_INK_BESIDE = 0.5
 MAX_PASSES = 3  # Each finds what was hidden by the lines of the one before.
 
-# What the second and the third number of a vote are multiplied by.
+# What the second and the third number of a vote are multiplied by: more than there are
+# columns, so that no sum runs into the next one.
 INKED = 1000
 THINLY_INKED = INKED**2
 
@@ -116,8 +117,8 @@ def find_courses(mask: Mask, thin: Mask) -> Mask:
 def count_votes(mask: Mask, thin: Mask) -> Counts:
     """Return what each pixel, at half the resolution, says for a line through it.
 
-    That are three numbers in one, as adding them up is what takes the time: 1, 1 if
-    there is ink, and 1 if the ink is thin.
+    Three numbers are packed into one, as adding them up is what takes the time: 1 for
+    the pixel, 1 if there is ink, and 1 if the ink is thin.
     """
     inked = join_rows(halve_mask(mask))
     thinly_inked = join_rows(halve_mask(thin))
@@ -151,7 +152,7 @@ def join_rows(mask: Counts) -> Counts:
 
 
 def find_neighbours(mask: Mask, distance: int) -> Mask:
-    """Return the pixels that are so far above or below a pixel of the mask."""
+    """Return the pixels exactly so many rows above or below one of the mask."""
     neighbours = numpy.zeros_like(mask)
     neighbours[distance:] |= mask[:-distance]
     neighbours[:-distance] |= mask[distance:]
