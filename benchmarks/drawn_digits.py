@@ -21,10 +21,11 @@ from answers import (
     summarise_accuracies,
 )
 from hard_pictures import KINDS as HARD_KINDS
-from hard_pictures import draw_on_white, write_hard_pictures, write_several_digits
+from hard_pictures import draw_on_white, write_hard_pictures
 from pictures import KINDS, write_pictures
 from PIL import Image
 from report import format_table
+from several_digits import write_several_digits
 from torch import Tensor
 from torchvision.datasets.mnist import read_image_file, read_label_file
 

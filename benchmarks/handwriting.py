@@ -4,9 +4,10 @@
 
 Pictures of the six kinds of benchmarks/pictures.py and of those of
 benchmarks/hard_pictures.py are drawn from digits of the test set, and so are pictures
-of several digits, which are to be refused. MNIST's own images are read as files. With
-scikit-learn, its 1,797 digits of 8 x 8 pixels are read as well: handwriting that has
-nothing to do with MNIST. `--write` puts the figures into docs/handwriting.md.
+of several digits (benchmarks/several_digits.py), which are to be refused. MNIST's own
+images are read as files. With scikit-learn, its 1,797 digits of 8 x 8 pixels are read
+as well: handwriting that has nothing to do with MNIST. `--write` puts the figures into
+docs/handwriting.md.
 
     python benchmarks/handwriting.py CHECKPOINT --pictures FOLDER --sheet failures.png
 
@@ -55,6 +56,7 @@ TITLES = {
     "thin": "thin pen",
     "faint": "faint and tightly cropped",
     "tight": "a 1 or a 7, tightly cropped",
+    "form": "in a box of a form, away from the edge",
 }
 
 

@@ -1,22 +1,23 @@
 """Pictures of digits that are hard to read: each kind has one thing that misleads.
 
-Printed frames, ruled and squared paper, cells of a form; thin pens; faint or tightly
-cropped digits; several digits in one picture. All are drawn from images of MNIST, and
-each is a function of the random generator that is passed in. None has grain or uneven
-light: pictures.py has those.
+Printed frames, ruled and squared paper, cells and boxes of a form; thin pens; faint or
+tightly cropped digits. All are drawn from images of MNIST, and each is a function of
+the random generator that is passed in. None has grain or uneven light: pictures.py has
+those.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from thinning import thin_strokes
 
 Bytes = NDArray[numpy.uint8]
 Labels = NDArray[numpy.int64]
-Mask = NDArray[numpy.bool_]
 
 BLACK = 0
 WHITE = 255
@@ -29,6 +30,15 @@ FAINT_STRENGTH = 64  # grey levels between ink and paper
 FAINT_SCALE = 6
 THIN_SIDE = 400  # pixels of a picture of a thin pen
 THIN_WIDTH = 3  # pixels of its strokes: an odd number
+
+
+class Extent(NamedTuple):
+    """Where a box is in a picture, in pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
 
 
 def draw_frame(digit: Bytes, random: Generator) -> Image.Image:
@@ -118,6 +128,57 @@ def draw_border(width: int, height: int, random: Generator) -> Image.Image:
     return border.filter(ImageFilter.GaussianBlur(0.7))
 
 
+def draw_form(digit: Bytes, random: Generator) -> Image.Image:
+    """Draw a digit in a box of a form that is not cut out along the box.
+
+    The digit may run into one side of the box.
+    """
+    strokes = enlarge(crop_digit(digit), random.uniform(3, 6))
+    width = max(strokes.width, strokes.height // 2) + int(random.integers(10, 60))
+    height = strokes.height + int(random.integers(10, 60))
+    margin = int(random.integers(12, 50))
+    box = Extent(margin, margin, margin + width, margin + height)
+    size = (width + 2 * margin, height + 2 * margin)
+
+    left = margin + (width - strokes.width) // 2
+    top = margin + (height - strokes.height) // 2
+    overlap = int(random.integers(-2, 8))
+    towards = random.choice(["left", "right", "top", "bottom"])
+    if towards == "left":
+        left = box.left - overlap
+    elif towards == "right":
+        left = box.right - strokes.width + overlap
+    elif towards == "top":
+        top = box.top - overlap
+    else:
+        top = box.bottom - strokes.height + overlap
+    written = Image.new("L", size, BLACK)
+    written.paste(strokes, (left, top))
+    picture = ImageChops.lighter(written, draw_box(size, box, random))
+    skew = random.uniform(-2, 2)  # degrees
+    return ImageOps.invert(picture.rotate(skew, Image.Resampling.BICUBIC))
+
+
+def draw_box(size: tuple[int, int], box: Extent, random: Generator) -> Image.Image:
+    """Draw a box of a form in white on black.
+
+    It stands alone, or in a row or a column of boxes that share two of its sides.
+    """
+    picture = Image.new("L", size, BLACK)
+    pencil = ImageDraw.Draw(picture)
+    grey = int(random.integers(120, 256))
+    width = int(random.integers(2, 6))
+    pencil.rectangle(box, outline=grey, width=width)
+    neighbours = random.choice(["none", "in a row", "in a column"])
+    if neighbours == "in a row":
+        rule(picture, [box.top, box.bottom], grey, width)
+    elif neighbours == "in a column":
+        turned = picture.transpose(Image.Transpose.TRANSPOSE)
+        rule(turned, [box.left, box.right], grey, width)
+        picture = turned.transpose(Image.Transpose.TRANSPOSE)
+    return picture
+
+
 def draw_thin(digit: Bytes, random: Generator) -> Image.Image:
     """Draw the middle of a digit's strokes with a thin pen."""
     strokes = enlarge(crop_digit(digit), random.uniform(9, 16))
@@ -146,37 +207,6 @@ def draw_tight(digit: Bytes, random: Generator) -> Image.Image:
     return ImageOps.invert(enlarge(crop_digit(digit), scale))
 
 
-def draw_number(digits: Bytes, random: Generator) -> Image.Image:
-    """Draw digits, (n, 28, 28), side by side, as a number is written."""
-    height = 0
-    strokes = []
-    for digit in digits:
-        stroke = enlarge(crop_digit(digit), random.uniform(4.5, 5.5))
-        strokes.append(stroke)
-        height = max(height, stroke.height)
-    gaps = random.integers(10, 40, len(digits))  # 2 to 8 of MNIST's pixels
-    width = sum(stroke.width for stroke in strokes) + int(gaps.sum())
-    picture = Image.new("L", (width + 2 * MARGIN, height + 2 * MARGIN), BLACK)
-    left = MARGIN
-    for stroke, gap in zip(strokes, gaps, strict=True):
-        picture.paste(stroke, (left, MARGIN + (height - stroke.height) // 2))
-        left += stroke.width + int(gap)
-    return ImageOps.invert(picture)
-
-
-def draw_page(digits: Bytes, random: Generator) -> Image.Image:
-    """Draw digits, (n, 28, 28), in rows, as on a page of exercises."""
-    columns = int(random.integers(3, 9))
-    side = int(random.integers(40, 90))
-    rows = -(-len(digits) // columns)
-    picture = Image.new("L", (columns * side, rows * side), BLACK)
-    for place, digit in enumerate(digits):
-        row, column = divmod(place, columns)
-        stroke = enlarge(Image.fromarray(digit), side / 28)
-        picture.paste(stroke, (column * side, row * side))
-    return ImageOps.invert(picture)
-
-
 def draw_on_white(digit: Bytes, margin: int = MARGIN) -> Image.Image:
     """Draw a digit of MNIST, enlarged, in black on white."""
     enlarged = enlarge(crop_digit(digit), SCALE)
@@ -201,36 +231,6 @@ def rule(picture: Image.Image, rows: Sequence[int], grey: int, width: int) -> No
         pencil.line((0, row, picture.width, row), fill=grey, width=width)
 
 
-def thin_strokes(ink: Mask) -> Mask:
-    """Peel strokes until one pixel is left of their width.
-
-    After Zhang and Suen 1984, "A fast parallel algorithm for thinning digital
-    patterns". The outermost pixels of the mask must be empty.
-    """
-    thinned = ink.copy()
-    while True:
-        before = thinned.copy()
-        # Of the neighbours, clockwise from the one above: those of which one at least
-        # must be empty for a pixel to be peeled from the south-east, or the north-west.
-        for trios in (((0, 2, 4), (2, 4, 6)), ((0, 2, 6), (0, 4, 6))):
-            neighbours = list_neighbours(thinned)  # (8, height, width)
-            count = neighbours.sum(axis=0)
-            following = numpy.roll(neighbours, -1, axis=0)
-            strokes = (~neighbours & following).sum(axis=0)
-            peel = (count >= 2) & (count <= 6) & (strokes == 1)
-            for trio in trios:
-                peel &= ~neighbours[list(trio)].all(axis=0)
-            thinned &= ~peel
-        if (thinned == before).all():
-            return thinned
-
-
-def list_neighbours(mask: Mask) -> Mask:
-    """Return the eight neighbours of each pixel, clockwise from the one above."""
-    shifts = [(1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1)]
-    return numpy.stack([numpy.roll(mask, shift, axis=(0, 1)) for shift in shifts])
-
-
 # What is drawn from one digit.
 KINDS: dict[str, Callable[[Bytes, Generator], Image.Image]] = {
     "frame": draw_frame,
@@ -241,6 +241,7 @@ KINDS: dict[str, Callable[[Bytes, Generator], Image.Image]] = {
     "thin": draw_thin,
     "faint": draw_faint,
     "tight": draw_tight,
+    "form": draw_form,
 }
 TIGHT_DIGITS = (1, 7)  # whose strokes could be taken for lines
 
@@ -267,19 +268,3 @@ def write_hard_pictures(
         path = folder / f"{kind}-{index}.png"
         picture.save(path)
         yield path, int(index)
-
-
-def write_several_digits(
-    images: Bytes, folder: Path, count: int, seed: int
-) -> Iterator[Path]:
-    """Write pictures of 2 to 5 digits side by side, and of pages of 6 to 40."""
-    random = numpy.random.default_rng(seed)
-    for number in range(count):
-        is_page = number % 3 == 2
-        digit_count = random.integers(6, 41) if is_page else random.integers(2, 6)
-        indices = random.integers(0, len(images), digit_count)
-        draw = draw_page if is_page else draw_number
-        picture = draw(images[indices], random)
-        path = folder / f"several-{number}.png"
-        picture.save(path)
-        yield path

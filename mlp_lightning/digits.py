@@ -10,6 +10,7 @@ import numpy
 from mlp_lightning.components import (
     Component,
     Extent,
+    IndexArray,
     Mask,
     connected_components,
     dilate_mask,
@@ -27,7 +28,7 @@ from mlp_lightning.ink import (
     round_half_up,
     shrink_box,
 )
-from mlp_lightning.lines import erase_lines
+from mlp_lightning.lines import CleanPaper, erase_lines
 
 # Ink is what is stronger than this share of the strongest ink. The whole picture may
 # hold shadows and dust, so only strong ink counts there. From close by, the thin ends
@@ -73,15 +74,16 @@ SUFFICIENT_STRENGTH = 52  # grey levels
 
 @dataclass(frozen=True)
 class SegmentedDigit:
-    """The ink in a box of a picture, and which of it is the digit.
+    """The ink in a grey picture, and which of it is the digit.
 
-    The box was shrunk and has an EDGE. The mask is True at one pixel at least.
+    All has an EDGE around the picture. The mask is True at one pixel at least.
     """
 
     ink: FloatArray  # (height, width), grey levels of difference from the background
     mask: Mask  # (height, width), True where the digit is
     components: list[Component]  # of all ink; the largest mass first
     masses: list[float]  # of these components
+    paper: CleanPaper  # without the EDGE; its grey levels are negative if ink is light
 
     @property
     def strength(self) -> float:
@@ -96,17 +98,15 @@ class SegmentedDigit:
         return find_extent(self.mask)
 
 
-def segment_digit(
-    picture: Picture, box: Box, threshold: float
-) -> SegmentedDigit | None:
-    """Find the digit in a box of a picture of mode F.
+def segment_digit(grey: FloatArray, threshold: float) -> SegmentedDigit | None:
+    """Find the digit in a picture.
 
-    Ink is what is stronger than `threshold`, a share of the strongest ink in the box.
-    Returns None if there is none.
+    Ink is what is stronger than `threshold`, a share of the strongest ink. Returns None
+    if there is none.
     """
-    grey = shrink_box(picture, box)
-    grey = prepare_paper(grey, threshold)
-    raw_ink = estimate_ink(grey, estimate_background(grey))
+    paper = prepare_paper(grey, threshold)
+    background = estimate_background(paper.grey)
+    raw_ink = estimate_ink(paper.grey, background)
     ink = blur(raw_ink)
     min_ink = threshold * ink.max()
     components = connected_components(ink > min_ink)
@@ -117,18 +117,18 @@ def segment_digit(
     masses = [mass for mass, _ in pairs]
     components = [component for _, component in pairs]
     mask = select_digit(components, masses, ink.shape)
-    return SegmentedDigit(ink, mask, components, masses)
+    return SegmentedDigit(ink, mask, components, masses, paper)
 
 
-def prepare_paper(grey: FloatArray, ink_threshold: float) -> FloatArray:
-    """Return the picture as dark ink on paper without printed lines."""
+def prepare_paper(grey: FloatArray, ink_threshold: float) -> CleanPaper:
+    """Return a picture, or else its negative, as dark ink on paper without lines."""
     if is_dark_on_light(grey):
         return erase_lines(grey, ink_threshold)
     light_ink = grey + estimate_background(-grey)
     if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
-        without_lines = erase_lines(grey, ink_threshold)
-        if without_lines is not grey and is_even_paper(without_lines):
-            return without_lines
+        paper = erase_lines(grey, ink_threshold)
+        if paper.lines.any() and is_even_paper(paper.grey):
+            return paper
     return erase_lines(-grey, ink_threshold)
 
 
@@ -193,18 +193,37 @@ def is_grain(digit: SegmentedDigit) -> bool:
     return digit.strength < min_strength
 
 
-def frame_digit(digit: SegmentedDigit, picture: Picture) -> Box:
-    """Return the box of a digit and half of its size all around.
+def look_closer(picture: Picture, overview: SegmentedDigit) -> SegmentedDigit | None:
+    """Find the digit again in its part of the picture, where more of it can be seen.
 
-    The digit is one that `segment_digit` found in the whole picture.
+    Only the overview shows a frame as a whole, so its lines are painted over here.
+
+    Args:
+        picture: Of mode F.
+        overview: What `segment_digit` found in the whole picture.
     """
-    extent = digit.extent
+    box = frame_digit(picture, overview)
+    grey = shrink_box(picture, box)
+    height, width = grey.shape
+    overview_height, overview_width = overview.paper.lines.shape
+    x_scale = overview_width / picture.width
+    y_scale = overview_height / picture.height
+    rows = find_places(box.top, box.bottom, height, y_scale)
+    columns = find_places(box.left, box.right, width, x_scale)
+    places = numpy.ix_(rows, columns)
+    lines = overview.paper.lines[places]
+    paper = abs(overview.paper.grey[places])
+    without_lines = numpy.where(lines, paper, grey)
+    return segment_digit(without_lines, CLOSE_UP_THRESHOLD)
+
+
+def frame_digit(picture: Picture, overview: SegmentedDigit) -> Box:
+    """Return the box of a digit and half of its size all around."""
+    extent = overview.extent
     half = (extent.longer_side - 1) / 2
     margin = half + 2
 
-    searched_height, searched_width = digit.ink.shape
-    searched_height -= 2 * EDGE
-    searched_width -= 2 * EDGE
+    searched_height, searched_width = overview.paper.lines.shape
     x_scale = picture.width / searched_width
     y_scale = picture.height / searched_height
     left = (extent.left - EDGE - margin) * x_scale
@@ -217,3 +236,10 @@ def frame_digit(digit: SegmentedDigit, picture: Picture) -> Box:
         right=min(right, picture.width),
         bottom=min(bottom, picture.height),
     )
+
+
+def find_places(start: float, end: float, count: int, scale: float) -> IndexArray:
+    """Return where the middles of `count` pixels from start to end are, scaled."""
+    steps = numpy.arange(count) + 0.5
+    middles = start + steps * ((end - start) / count)
+    return (middles * scale).astype(numpy.intp)

@@ -17,15 +17,14 @@ from torch import Tensor
 
 from mlp_lightning.components import dilate_mask, find_extent
 from mlp_lightning.digits import (
-    CLOSE_UP_THRESHOLD,
     OVERVIEW_THRESHOLD,
     SegmentedDigit,
-    frame_digit,
     is_grain,
+    look_closer,
     segment_digit,
     shows_several,
 )
-from mlp_lightning.ink import Box, FloatArray, Picture, round_half_up
+from mlp_lightning.ink import Box, FloatArray, Picture, round_half_up, shrink_box
 from mlp_lightning.pictures import FilePath, PictureError, open_picture
 from mlp_lightning.strokes import measure_stroke_width, widen_strokes
 
@@ -102,13 +101,12 @@ def read_digit(path: FilePath) -> Tensor:
     if image is not None:
         return image
     whole = Box(0, 0, picture.width, picture.height)
-    overview = segment_digit(picture, whole, OVERVIEW_THRESHOLD)
+    overview = segment_digit(shrink_box(picture, whole), OVERVIEW_THRESHOLD)
     if overview is None or is_grain(overview):
         raise PictureError("shows no ink")
     if shows_several(overview):
         raise PictureError("shows more than one digit")
-    frame = frame_digit(overview, picture)
-    close_up = segment_digit(picture, frame, CLOSE_UP_THRESHOLD)
+    close_up = look_closer(picture, overview)
     if close_up is None:
         raise PictureError("shows no ink")
     ink = cut_out_digit(close_up)

@@ -31,6 +31,11 @@ MIN_LINE_INK = 4  # ... and than so many grey levels.
 # If more of the picture is stronger, it is no ink on paper.
 MAX_INK_SHARE = 0.6
 
+# A line has ink in this share of the picture's columns, or rows; the side of a frame in
+# less of the frame's, as a skewed side is shorter than the frame is wide.
+MIN_COVERAGE = 0.95
+MIN_FRAME_COVERAGE = 0.9
+
 # Shares of the picture's longer side, found by trying them on drawn pictures
 # (benchmarks/hard_pictures.py), as were the other bounds here.
 MIRRORED_MARGIN = 0.12  # more than the width of a line
@@ -54,14 +59,22 @@ class Sides(NamedTuple):
     right: bool
 
 
-def erase_lines(grey: FloatArray, ink_threshold: float) -> FloatArray:
+class CleanPaper(NamedTuple):
+    """A picture of dark ink on paper whose printed lines were painted over."""
+
+    grey: FloatArray  # (height, width)
+    lines: Mask  # (height, width), True where lines and their soft edges were
+
+
+def erase_lines(grey: FloatArray, ink_threshold: float) -> CleanPaper:
     """Paint dark printed lines over with the paper around them.
 
     Lines that are much fainter than `ink_threshold`, a share of the strongest ink, may
-    stay, as they do not count as ink. Returns the very same array if there are none.
+    stay, as they do not count as ink.
     """
     paper = estimate_paper(grey)
     ink = estimate_ink(grey, paper)
+    erased = numpy.zeros(grey.shape, bool)
     for threshold in LINE_THRESHOLDS:
         min_ink = max(threshold * float(ink.max()), MIN_LINE_INK)
         mask = ink > min_ink
@@ -74,9 +87,10 @@ def erase_lines(grey: FloatArray, ink_threshold: float) -> FloatArray:
             with_soft_edges = dilate_mask(lines, 2) & ~digit
             grey = numpy.where(with_soft_edges, paper, grey)
             ink = numpy.where(with_soft_edges, numpy.float32(0), ink)
+            erased |= with_soft_edges
         if threshold <= ink_threshold:
             break
-    return grey
+    return CleanPaper(grey, erased)
 
 
 def estimate_paper(grey: FloatArray) -> FloatArray:
@@ -98,7 +112,7 @@ def find_lines(mask: Mask, ink: FloatArray) -> Mask:
 
     There are none if they are all the ink, or may be strokes of a digit.
     """
-    horizontal, vertical = trace_lines(mask, ink, max(mask.shape))
+    horizontal, vertical = trace_lines(mask, ink, MIN_COVERAGE)
     zone = 2 + round_half_up(TOUCHING_ZONE * max(mask.shape))
     rest = find_sides(mask & ~horizontal & ~vertical, zone)
     # Writing stands on a horizontal line, unless it is cropped.
@@ -109,7 +123,7 @@ def find_lines(mask: Mask, ink: FloatArray) -> Mask:
     lines = horizontal | vertical
     if lines.any() and may_be_strokes(mask, horizontal, vertical):
         lines = numpy.zeros_like(mask)
-    return lines | find_frame(mask & ~lines, ink)
+    return lines | find_frame(mask, lines, ink)
 
 
 def is_lone_stroke(lines: Mask) -> bool:
@@ -183,28 +197,33 @@ def find_sides(mask: Mask, zone: int) -> Sides:
     )
 
 
-def find_frame(mask: Mask, ink: FloatArray) -> Mask:
+def find_frame(mask: Mask, lines: Mask, ink: FloatArray) -> Mask:
     """Return the lines of a frame around all other ink, away from the picture's edge.
 
-    It has all four sides, and there is a digit within.
+    It has all four sides, of which two may be lines that were found before, and there
+    is a digit within.
     """
     frame = numpy.zeros_like(mask)
-    if not mask.any():
+    rest = mask & ~lines
+    if not rest.any():
         return frame
-    top, left, bottom, right = find_extent(mask)
+    top, left, bottom, right = find_extent(rest)
     inner = mask[top:bottom, left:right]
     zone = measure_edge_zone(max(inner.shape))
     is_large = min(inner.shape) >= MIN_DIGIT_SIDE * max(mask.shape)
     if not is_large or not has_rim(inner, zone):
         return frame
     inner_ink = ink[top:bottom, left:right]
-    horizontal, vertical = trace_lines(inner, inner_ink, max(mask.shape))
+    horizontal, vertical = trace_lines(inner, inner_ink, MIN_FRAME_COVERAGE)
+    within = inner & ~horizontal & ~vertical
+    # The sides of a frame are near its edge. A digit within may have straight strokes.
+    horizontal[zone:-zone] = False
+    vertical[:, zone:-zone] = False
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     is_closed = across.top and across.bottom and down.left and down.right
-    lines = horizontal | vertical
-    if is_closed and find_digit_ink(inner & ~lines).any():
-        frame[top:bottom, left:right] = lines
+    if is_closed and find_digit_ink(within).any():
+        frame[top:bottom, left:right] = horizontal | vertical
     return frame
 
 

@@ -21,9 +21,8 @@ MAX_NARROW_WIDTH = 0.25
 # Pixels that a line rises or falls for each pixel across: up to six degrees.
 MAX_SLOPE = 0.1
 # A line that leaves the picture above or below is still one if this share of its
-# columns is inside. Of these, so many must have ink, and so many no more than a line's.
+# columns is inside. Of these, this share must have no more ink than a line has.
 MIN_INSIDE_SHARE = 0.6
-MIN_COVERAGE = 0.95
 MIN_THIN_SHARE = 0.3
 # Beside a line, the ink is at most this share of the line's own.
 MAX_INK_BESIDE = 0.5
@@ -35,16 +34,23 @@ INKED = 1000
 THINLY_INKED = INKED**2
 
 
-def trace_lines(mask: Mask, ink: FloatArray, longer_side: int) -> tuple[Mask, Mask]:
-    """Return the pixels of horizontal lines, and those of vertical ones."""
+def trace_lines(mask: Mask, ink: FloatArray, min_coverage: float) -> tuple[Mask, Mask]:
+    """Return the pixels of horizontal lines, and those of vertical ones.
+
+    Args:
+        mask: (height, width), True where ink is.
+        ink: (height, width), how strong the ink is.
+        min_coverage: The share of a line's columns, or rows, that must have ink.
+    """
+    longer_side = max(mask.shape)
     shorter_side = min(mask.shape)
     max_width = min(MAX_LINE_WIDTH * longer_side, MAX_NARROW_WIDTH * shorter_side)
     horizontal = numpy.zeros_like(mask)
     vertical = numpy.zeros_like(mask)
     for _ in range(MAX_PASSES):
         rest = mask & ~horizontal & ~vertical
-        across = trace_horizontal_lines(rest, ink, max_width)
-        down = trace_horizontal_lines(rest.T, ink.T, max_width).T
+        across = trace_horizontal_lines(rest, ink, max_width, min_coverage)
+        down = trace_horizontal_lines(rest.T, ink.T, max_width, min_coverage).T
         if not (across | down).any():
             break
         horizontal |= across
@@ -52,7 +58,9 @@ def trace_lines(mask: Mask, ink: FloatArray, longer_side: int) -> tuple[Mask, Ma
     return horizontal, vertical
 
 
-def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mask:
+def trace_horizontal_lines(
+    mask: Mask, ink: FloatArray, max_width: float, min_coverage: float
+) -> Mask:
     """Return the pixels of lines that cross a mask from left to right.
 
     A run of ink in a column belongs to a line if it is about as high as most such runs
@@ -60,11 +68,11 @@ def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mas
     """
     nothing = numpy.zeros_like(mask)
     _, width = mask.shape
-    if mask.any(axis=0).sum() < MIN_COVERAGE * MIN_INSIDE_SHARE * width:
+    if mask.any(axis=0).sum() < min_coverage * MIN_INSIDE_SHARE * width:
         return nothing  # Too few columns have ink.
     runs = find_runs(mask)
     thin = mask & (runs.lengths <= max_width)
-    courses = find_courses(mask, thin)
+    courses = find_courses(mask, thin, min_coverage)
     on_course = thin & courses
     if not on_course.any():
         return nothing
@@ -83,7 +91,7 @@ def trace_horizontal_lines(mask: Mask, ink: FloatArray, max_width: float) -> Mas
     return mask & on_line & (runs.lengths <= 2 * line_width + 1)
 
 
-def find_courses(mask: Mask, thin: Mask) -> Mask:
+def find_courses(mask: Mask, thin: Mask, min_coverage: float) -> Mask:
     """Return where straight lines run from the left side of a mask to the right.
 
     This is a Hough transform (Duda and Hart 1972, "Use of the Hough transformation to
@@ -106,7 +114,7 @@ def find_courses(mask: Mask, thin: Mask) -> Mask:
         rises = numpy.floor(rise * (columns + 0.5) / width - rise / 2 + 0.5)
         rows = first_rows + rises.astype(numpy.int64)  # (lines, width)
         counts = votes[rows, columns].sum(axis=1)
-        courses[rows[is_line(counts, width)], columns] = True
+        courses[rows[is_line(counts, width, min_coverage)], columns] = True
     upper = courses[margin : margin + height]
     lower = courses[margin - 1 : margin + height - 1]
     doubled = (upper | lower).repeat(2, axis=0).repeat(2, axis=1)
@@ -125,13 +133,13 @@ def count_votes(mask: Mask, thin: Mask) -> Counts:
     return 1 + INKED * inked + THINLY_INKED * thinly_inked
 
 
-def is_line(counts: Counts, width: int) -> Mask:
+def is_line(counts: Counts, width: int, min_coverage: float) -> Mask:
     """Return which sums of votes, (lines,), are those of a line so many pixels wide."""
     inside = counts % INKED
     inked = counts // INKED % INKED
     thinly_inked = counts // THINLY_INKED
     is_inside = inside >= MIN_INSIDE_SHARE * width
-    is_covered = inked >= MIN_COVERAGE * inside
+    is_covered = inked >= min_coverage * inside
     is_thin = thinly_inked >= MIN_THIN_SHARE * inside
     return is_inside & is_covered & is_thin
 

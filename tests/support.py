@@ -28,7 +28,7 @@ from browser import (
     read_complaints,
 )
 from hard_pictures import KINDS as HARD_KINDS
-from hard_pictures import write_hard_pictures, write_several_digits
+from hard_pictures import write_hard_pictures
 from lightning.pytorch import Callback, LightningModule, Trainer
 from pictures import KINDS as PICTURE_KINDS
 from pictures import (
@@ -38,6 +38,7 @@ from pictures import (
     write_page_pictures,
     write_pictures,
 )
+from several_digits import write_several_digits
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 from torchvision.datasets.mnist import read_image_file, read_label_file

@@ -21,7 +21,7 @@ from support import (
     write_several_digits,
 )
 
-from mlp_lightning.components import connected_components
+from mlp_lightning.components import connected_components, find_extent
 from mlp_lightning.handwriting import PictureLoader, read_digit
 from mlp_lightning.pictures import PictureError
 
@@ -117,6 +117,7 @@ HARD_LIMITS = {
     "thin": 20,
     "faint": 12,
     "tight": 12,
+    "form": 14,
 }
 
 
@@ -131,6 +132,22 @@ def test_hard_pictures_give_what_mnist_has(
     for path, number in pictures:
         distances.append(distance(read_digit(path), images[number]))
     assert numpy.median(distances) < HARD_LIMITS[kind]
+
+
+def test_a_digit_that_touches_a_frame_is_read_from_close_by(
+    images: torch.Tensor, tmp_path: Path
+) -> None:
+    """From there, the frame's sides end within the picture, and look like strokes."""
+    path = tmp_path / "digit.png"
+    for image in images[:5]:
+        page = draw_page(image)
+        page.save(path)
+        expected = read_digit(path)
+        ink = find_extent(numpy.asarray(page) < 128)
+        frame = (ink.left - 2, 15, 200, 165)
+        ImageDraw.Draw(page).rectangle(frame, outline=0, width=3)
+        page.save(path)
+        assert distance(read_digit(path), expected) < 15
 
 
 def test_several_digits_are_told(images: torch.Tensor, tmp_path: Path) -> None:
@@ -434,12 +451,13 @@ def test_the_loader_gives_digits_and_reasons_in_batches(
         ("pictures.stretch_grey_levels", "F"),
         ("pictures.fill_transparency", "RGBA"),
         ("handwriting.segment_digit", "L"),
+        ("handwriting.look_closer", "L"),
         ("ink.estimate_background", "L"),
         ("lines.trace_lines", "L"),
         ("digits.connected_components", "L"),
         ("handwriting.is_grain", "L"),
         ("handwriting.shows_several", "L"),
-        ("handwriting.frame_digit", "L"),
+        ("digits.frame_digit", "L"),
         ("handwriting.cut_out_digit", "L"),
         ("handwriting.widen_thin_strokes", "L"),
         ("handwriting.centre_digit", "L"),

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mlp_lightning.digits import CLOSE_UP_THRESHOLD
-from mlp_lightning.lines import erase_lines
+from mlp_lightning.lines import MIN_COVERAGE, erase_lines
 from mlp_lightning.strokes import find_runs, measure_stroke_width, widen_strokes
 from mlp_lightning.tracing import find_courses
 
@@ -40,6 +40,11 @@ RULES: dict[str, list[Stroke]] = {
     "skewed": [(0, 16, 120, 24), (0, 112, 120, 105)],
     "leaving the picture": [(0, 8, 120, -2), (-3, 0, 6, 120)],
     "a frame": [(12, 12, 108, 12, 108, 108, 12, 108, 12, 12)],
+    "a skewed frame": [(20, 10, 112, 18, 104, 110, 12, 102, 20, 10)],
+    "a box in a column of boxes": [
+        *[(column, 0, column, 120) for column in (20, 100)],
+        *[(20, row, 100, row) for row in (20, 102)],
+    ],
 }
 
 
@@ -48,7 +53,7 @@ RULES: dict[str, list[Stroke]] = {
 def test_printed_lines_are_erased_and_the_digit_stays(rules: str, fill: int) -> None:
     digit = to_levels(draw_strokes(SEVEN))
     lines = to_levels(draw_strokes(RULES[rules], fill, width=3))
-    erased = erase_lines(numpy.minimum(digit, lines), CLOSE_UP_THRESHOLD)
+    erased = erase_lines(numpy.minimum(digit, lines), CLOSE_UP_THRESHOLD).grey
     beside_lines = lines == WHITE
     on_lines = ~beside_lines & (digit == WHITE)
     # Next to the digit, a line may not be told from it.
@@ -67,17 +72,23 @@ KEPT: dict[str, list[Stroke]] = {
 }
 
 
+def assert_nothing_is_erased(grey: Grey) -> None:
+    paper = erase_lines(grey, CLOSE_UP_THRESHOLD)
+    assert not paper.lines.any()
+    assert (paper.grey == grey).all()
+
+
 @pytest.mark.parametrize("strokes", KEPT)
 def test_strokes_of_a_digit_are_not_taken_for_lines(strokes: str) -> None:
     grey = to_levels(draw_strokes(KEPT[strokes], width=8))
-    assert erase_lines(grey, CLOSE_UP_THRESHOLD) is grey
+    assert_nothing_is_erased(grey)
 
 
 def test_grain_is_not_taken_for_lines() -> None:
     random = numpy.random.default_rng(0)
     for deviation in (2, 10, 30):
         grey = random.normal(180, deviation, (150, 120)).astype(numpy.float32)
-        assert erase_lines(grey, CLOSE_UP_THRESHOLD) is grey
+        assert_nothing_is_erased(grey)
 
 
 def test_courses_follow_a_line_that_rises_and_no_other() -> None:
@@ -87,7 +98,7 @@ def test_courses_follow_a_line_that_rises_and_no_other() -> None:
     for row in (rows - 1, rows, rows + 1):
         mask[row, columns] = True
     mask[40, :80] = True  # too short
-    courses = find_courses(mask, mask)
+    courses = find_courses(mask, mask, MIN_COVERAGE)
     assert courses[rows, columns].mean() > 0.9
     assert not courses[36:].any()
     assert not courses[:16].any()
