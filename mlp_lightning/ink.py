@@ -33,7 +33,11 @@ SAMPLE_STEP = 11
 # Grain is spread evenly, so that the median is not much farther from the quartile than
 # the fifth percentile is. If it is, more than half of the picture may be ink.
 MAX_SKEWNESS = 2
-ROUNDING = 2  # grey levels that the median may be off in a picture without grain
+# The same for the quartile, the fifth percentile and the first one: if it is farther,
+# more than three quarters may be ink. The fewer pixels there are below, the less is
+# known of the grain.
+MAX_LOW_SKEWNESS = 16
+ROUNDING = 2  # grey levels that they may be off in a picture without grain
 
 
 class Box(NamedTuple):
@@ -83,10 +87,14 @@ def estimate_ink(grey: FloatArray, background: FloatArray) -> FloatArray:
     ink = background - grey
     pixels = ink.ravel()
     sample = pixels[::SAMPLE_STEP]
-    low, quartile, median = numpy.percentile(sample, [5, 25, 50])
-    if median > quartile + MAX_SKEWNESS * (quartile - low) + ROUNDING:
-        median = quartile
-    centred: FloatArray = ink - numpy.float32(median)
+    lowest, low, quartile, median = numpy.percentile(sample, [1, 5, 25, 50])
+    if quartile > low + MAX_LOW_SKEWNESS * (low - lowest) + ROUNDING:
+        centre = low
+    elif median > quartile + MAX_SKEWNESS * (quartile - low) + ROUNDING:
+        centre = quartile
+    else:
+        centre = median
+    centred: FloatArray = ink - numpy.float32(centre)
     return centred
 
 
