@@ -83,7 +83,7 @@ class SegmentedDigit:
     mask: Mask  # (height, width), True where the digit is
     components: list[Component]  # of all ink; the largest mass first
     masses: list[float]  # of these components
-    paper: CleanPaper  # without the EDGE; its grey levels are negative if ink is light
+    paper: CleanPaper  # without the EDGE
 
     @property
     def strength(self) -> float:
@@ -98,13 +98,12 @@ class SegmentedDigit:
         return find_extent(self.mask)
 
 
-def segment_digit(grey: FloatArray, threshold: float) -> SegmentedDigit | None:
+def segment_digit(paper: CleanPaper, threshold: float) -> SegmentedDigit | None:
     """Find the digit in a picture.
 
     Ink is what is stronger than `threshold`, a share of the strongest ink. Returns None
     if there is none.
     """
-    paper = prepare_paper(grey, threshold)
     background = estimate_background(paper.grey)
     raw_ink = estimate_ink(paper.grey, background)
     ink = blur(raw_ink)
@@ -120,16 +119,16 @@ def segment_digit(grey: FloatArray, threshold: float) -> SegmentedDigit | None:
     return SegmentedDigit(ink, mask, components, masses, paper)
 
 
-def prepare_paper(grey: FloatArray, ink_threshold: float) -> CleanPaper:
-    """Return a picture, or else its negative, as dark ink on paper without lines."""
+def find_paper(grey: FloatArray) -> CleanPaper:
+    """Return a picture, or its negative, as dark ink on paper without lines."""
     if is_dark_on_light(grey):
-        return erase_lines(grey, ink_threshold)
+        return erase_lines(grey, OVERVIEW_THRESHOLD)
     light_ink = grey + estimate_background(-grey)
     if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
-        paper = erase_lines(grey, ink_threshold)
+        paper = erase_lines(grey, OVERVIEW_THRESHOLD)
         if paper.lines.any() and is_even_paper(paper.grey):
             return paper
-    return erase_lines(-grey, ink_threshold)
+    return erase_lines(-grey, OVERVIEW_THRESHOLD)
 
 
 def is_even_paper(grey: FloatArray) -> bool:
@@ -204,6 +203,8 @@ def look_closer(picture: Picture, overview: SegmentedDigit) -> SegmentedDigit | 
     """
     box = frame_digit(picture, overview)
     grey = shrink_box(picture, box)
+    if overview.paper.is_negative:
+        grey = -grey
     height, width = grey.shape
     overview_height, overview_width = overview.paper.lines.shape
     x_scale = overview_width / picture.width
@@ -212,9 +213,9 @@ def look_closer(picture: Picture, overview: SegmentedDigit) -> SegmentedDigit | 
     columns = find_places(box.left, box.right, width, x_scale)
     places = numpy.ix_(rows, columns)
     lines = overview.paper.lines[places]
-    paper = abs(overview.paper.grey[places])
-    without_lines = numpy.where(lines, paper, grey)
-    return segment_digit(without_lines, CLOSE_UP_THRESHOLD)
+    without_lines = numpy.where(lines, overview.paper.grey[places], grey)
+    paper = erase_lines(without_lines, CLOSE_UP_THRESHOLD)
+    return segment_digit(paper, CLOSE_UP_THRESHOLD)
 
 
 def frame_digit(picture: Picture, overview: SegmentedDigit) -> Box:

@@ -19,6 +19,7 @@ from mlp_lightning.components import dilate_mask, find_extent
 from mlp_lightning.digits import (
     OVERVIEW_THRESHOLD,
     SegmentedDigit,
+    find_paper,
     is_grain,
     look_closer,
     segment_digit,
@@ -101,7 +102,8 @@ def read_digit(path: FilePath) -> Tensor:
     if image is not None:
         return image
     whole = Box(0, 0, picture.width, picture.height)
-    overview = segment_digit(shrink_box(picture, whole), OVERVIEW_THRESHOLD)
+    paper = find_paper(shrink_box(picture, whole))
+    overview = segment_digit(paper, OVERVIEW_THRESHOLD)
     if overview is None or is_grain(overview):
         raise PictureError("shows no ink")
     if shows_several(overview):

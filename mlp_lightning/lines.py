@@ -60,10 +60,15 @@ class Sides(NamedTuple):
 
 
 class CleanPaper(NamedTuple):
-    """A picture of dark ink on paper whose printed lines were painted over."""
+    """A picture, or its negative, of dark ink on paper: its lines were painted over."""
 
-    grey: FloatArray  # (height, width)
+    grey: FloatArray  # (height, width), grey levels; of a negative, 0 or less
     lines: Mask  # (height, width), True where lines and their soft edges were
+
+    @property
+    def is_negative(self) -> bool:
+        """Whether the ink of the picture itself is lighter than its background."""
+        return bool(self.grey.min() < 0)
 
 
 def erase_lines(grey: FloatArray, ink_threshold: float) -> CleanPaper:
