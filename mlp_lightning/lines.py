@@ -176,7 +176,7 @@ def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     lines = horizontal | vertical
     away_from_lines = mask & ~dilate_mask(lines, 4)
     if not find_digit_ink(away_from_lines).any():
-        return True
+        return not is_ruling(horizontal, vertical)
     longer_side = max(mask.shape)
     zone = measure_edge_zone(longer_side)
     across = find_sides(horizontal, zone)
@@ -190,6 +190,30 @@ def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     reaches_down = by_rest.top or by_rest.bottom
     reaches_across = by_rest.left or by_rest.right
     return all(touched) and reaches_down and reaches_across
+
+
+def is_ruling(horizontal: Mask, vertical: Mask) -> bool:
+    """Tell whether lines are of ruled or squared paper: no digit has so many strokes.
+
+    Two parallel ones do, unless others join them: those may be a 0.
+    """
+    across = count_bands(horizontal)
+    down = count_bands(vertical.T)
+    most = max(across, down)
+    is_pair = most == 2 and min(across, down) == 0
+    return most > 2 or is_pair
+
+
+def count_bands(mask: Mask) -> int:
+    """Return how many bands of rows a mask has pixels in, with empty rows between.
+
+    Returns 0 if most rows have some: lines that are found in grain are everywhere.
+    """
+    rows = numpy.flatnonzero(mask.any(axis=1))
+    if rows.size == 0 or rows.size > len(mask) / 2:
+        return 0
+    gaps = numpy.diff(rows) > 1
+    return 1 + int(gaps.sum())
 
 
 def find_sides(mask: Mask, zone: int) -> Sides:
@@ -247,10 +271,12 @@ def find_remnants(rest: Mask, lines: Mask) -> Mask:
     remnants = numpy.zeros_like(rest)
     near_lines = dilate_mask(lines, 2)
     components = connected_components(rest)
-    longest = max((component.longer_side for component in components), default=0)
+    digit_side = MIN_DIGIT_SIDE * max(rest.shape)
+    for component in components:
+        digit_side = max(digit_side, component.longer_side)
     zone = round_half_up(REMNANT_ZONE * max(rest.shape))
     for component in components:
-        is_small = component.longer_side < MAX_REMNANT_SHARE * longest
+        is_small = component.longer_side < MAX_REMNANT_SHARE * digit_side
         is_remnant = is_small or lies_at_edge(component, rest.shape, zone)
         if is_remnant and near_lines[component].any():
             remnants[component] = True

@@ -10,7 +10,7 @@ import numpy
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from support import (
     ANSWER,
     HARD_KINDS,
@@ -328,6 +328,12 @@ def test_the_page_reads_files(
     Image.new("L", (90, 90), 200).save(tmp_path / "blank.png")
     drop_picture(fast_page, tmp_path / "blank.png")
     assert read_text(fast_page, "#answer") == "blank.png shows no ink."
+    ruled = Image.new("L", (180, 140), 255)
+    for row in (40, 75, 110):
+        ImageDraw.Draw(ruled).line((0, row, 180, row), fill=90, width=2)
+    ruled.save(tmp_path / "ruled.png")
+    drop_picture(fast_page, tmp_path / "ruled.png")
+    assert read_text(fast_page, "#answer") == "ruled.png shows no ink."
     picture = Image.fromarray(255 - images[0]).resize((140, 140), 3)
     picture.save(tmp_path / "digit.png")
     fast_page.find_element("id", "file").send_keys(str(tmp_path / "digit.png"))

@@ -69,6 +69,7 @@ KEPT: dict[str, list[Stroke]] = {
     "a cropped 4": [(40, 0, 0, 80), (0, 80, 120, 80), (80, 30, 80, 120)],
     "a cropped 1 with its foot": [(60, 0, 60, 120), (20, 116, 100, 116)],
     "a square 0": [(30, 20, 90, 20, 90, 100, 30, 100, 30, 20)],
+    "a cropped square 0": [(4, 4, 115, 4, 115, 115, 4, 115, 4, 4)],
 }
 
 
@@ -82,6 +83,13 @@ def assert_nothing_is_erased(grey: Grey) -> None:
 def test_strokes_of_a_digit_are_not_taken_for_lines(strokes: str) -> None:
     grey = to_levels(draw_strokes(KEPT[strokes], width=8))
     assert_nothing_is_erased(grey)
+
+
+@pytest.mark.parametrize("rules", ["above and below", "through the digit", "squares"])
+def test_lines_alone_are_erased(rules: str) -> None:
+    grey = to_levels(draw_strokes(RULES[rules], width=3))
+    paper = erase_lines(grey, CLOSE_UP_THRESHOLD)
+    assert (paper.grey == WHITE).all()
 
 
 def test_grain_is_not_taken_for_lines() -> None:
