@@ -20,7 +20,7 @@ FloatArray = NDArray[numpy.float32]
 # bound, which still shows each stroke of a digit. A smaller one is enlarged to the
 # lower bound, or the blur would close the loops of its digit.
 MAX_WORKING_SIDE = 192
-MIN_WORKING_SIDE = 64
+MIN_WORKING_SIDE = 128
 
 # The searched box gets an edge of so many pixels, so that strokes at its border can be
 # blurred as all others are.

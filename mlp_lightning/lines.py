@@ -35,6 +35,7 @@ MAX_INK_SHARE = 0.6
 # less of the frame's, as a skewed side is shorter than the frame is wide.
 MIN_COVERAGE = 0.95
 MIN_FRAME_COVERAGE = 0.9
+MIN_WALL_COVERAGE = 0.99  # a wall within a frame: strokes of a digit may be as long
 
 # Shares of the picture's longer side, found by trying them on drawn pictures
 # (benchmarks/hard_pictures.py), as were the other bounds here.
@@ -245,9 +246,10 @@ def find_frame(mask: Mask, lines: Mask, ink: FloatArray) -> Mask:
     inner_ink = ink[top:bottom, left:right]
     horizontal, vertical = trace_lines(inner, inner_ink, MIN_FRAME_COVERAGE)
     within = inner & ~horizontal & ~vertical
-    # The sides of a frame are near its edge. A digit within may have straight strokes.
-    horizontal[zone:-zone] = False
-    vertical[:, zone:-zone] = False
+    # Away from the sides, only walls between boxes are lines, and no straight strokes.
+    walls_across, walls_down = trace_lines(inner, inner_ink, MIN_WALL_COVERAGE)
+    horizontal[zone:-zone] &= walls_across[zone:-zone]
+    vertical[:, zone:-zone] &= walls_down[:, zone:-zone]
     across = find_sides(horizontal, zone)
     down = find_sides(vertical, zone)
     is_closed = across.top and across.bottom and down.left and down.right

@@ -41,6 +41,10 @@ RULES: dict[str, list[Stroke]] = {
     "leaving the picture": [(0, 8, 120, -2), (-3, 0, 6, 120)],
     "a frame": [(12, 12, 108, 12, 108, 108, 12, 108, 12, 12)],
     "a skewed frame": [(20, 10, 112, 18, 104, 110, 12, 102, 20, 10)],
+    "a strip of boxes": [
+        (6, 22, 114, 22, 114, 104, 6, 104, 6, 22),
+        *[(column, 22, column, 104) for column in (30, 92)],
+    ],
     "a box in a column of boxes": [
         *[(column, 0, column, 120) for column in (20, 100)],
         *[(20, row, 100, row) for row in (20, 102)],
