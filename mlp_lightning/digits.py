@@ -76,7 +76,7 @@ SUFFICIENT_STRENGTH = 52  # grey levels
 class SegmentedDigit:
     """The ink in a grey picture, and which of it is the digit.
 
-    All has an EDGE around the picture. The mask is True at one pixel at least.
+    Ink and mask have an EDGE. The mask is True at one pixel at least.
     """
 
     ink: FloatArray  # (height, width), grey levels of difference from the background
@@ -119,16 +119,16 @@ def segment_digit(paper: CleanPaper, threshold: float) -> SegmentedDigit | None:
     return SegmentedDigit(ink, mask, components, masses, paper)
 
 
-def find_paper(grey: FloatArray) -> CleanPaper:
+def find_paper(grey: FloatArray, ink_threshold: float) -> CleanPaper:
     """Return a picture, or its negative, as dark ink on paper without lines."""
     if is_dark_on_light(grey):
-        return erase_lines(grey, OVERVIEW_THRESHOLD)
+        return erase_lines(grey, ink_threshold)
     light_ink = grey + estimate_background(-grey)
     if numpy.median(light_ink) > MAX_MEDIAN_SHARE * light_ink.max():
-        paper = erase_lines(grey, OVERVIEW_THRESHOLD)
+        paper = erase_lines(grey, ink_threshold)
         if paper.lines.any() and is_even_paper(paper.grey):
             return paper
-    return erase_lines(-grey, OVERVIEW_THRESHOLD)
+    return erase_lines(-grey, ink_threshold)
 
 
 def is_even_paper(grey: FloatArray) -> bool:
@@ -203,19 +203,35 @@ def look_closer(picture: Picture, overview: SegmentedDigit) -> SegmentedDigit | 
     """
     box = frame_digit(picture, overview)
     grey = shrink_box(picture, box)
-    if overview.paper.is_negative:
+    if overview.paper.lines.any():
+        grey = paint_lines_over(grey, box, picture, overview.paper)
+        paper = erase_lines(grey, CLOSE_UP_THRESHOLD)
+    else:
+        paper = find_paper(grey, CLOSE_UP_THRESHOLD)
+    return segment_digit(paper, CLOSE_UP_THRESHOLD)
+
+
+def paint_lines_over(
+    grey: FloatArray, box: Box, picture: Picture, paper: CleanPaper
+) -> FloatArray:
+    """Return a box of a picture, or its negative, without the lines of the overview.
+
+    Args:
+        grey: (height, width), the box.
+        box: Where it is in the picture.
+        picture: The whole.
+        paper: Of the overview, which shows the whole.
+    """
+    if paper.is_negative:
         grey = -grey
     height, width = grey.shape
-    overview_height, overview_width = overview.paper.lines.shape
+    overview_height, overview_width = paper.lines.shape
     x_scale = overview_width / picture.width
     y_scale = overview_height / picture.height
     rows = find_places(box.top, box.bottom, height, y_scale)
     columns = find_places(box.left, box.right, width, x_scale)
     places = numpy.ix_(rows, columns)
-    lines = overview.paper.lines[places]
-    without_lines = numpy.where(lines, overview.paper.grey[places], grey)
-    paper = erase_lines(without_lines, CLOSE_UP_THRESHOLD)
-    return segment_digit(paper, CLOSE_UP_THRESHOLD)
+    return numpy.where(paper.lines[places], paper.grey[places], grey)
 
 
 def frame_digit(picture: Picture, overview: SegmentedDigit) -> Box:

@@ -102,7 +102,7 @@ def read_digit(path: FilePath) -> Tensor:
     if image is not None:
         return image
     whole = Box(0, 0, picture.width, picture.height)
-    paper = find_paper(shrink_box(picture, whole))
+    paper = find_paper(shrink_box(picture, whole), OVERVIEW_THRESHOLD)
     overview = segment_digit(paper, OVERVIEW_THRESHOLD)
     if overview is None or is_grain(overview):
         raise PictureError("shows no ink")

@@ -33,11 +33,13 @@ SAMPLE_STEP = 11
 # Grain is spread evenly, so that the median is not much farther from the quartile than
 # the fifth percentile is. If it is, more than half of the picture may be ink.
 MAX_SKEWNESS = 2
-# The same for the quartile, the fifth percentile and the first one: if it is farther,
-# more than three quarters may be ink. The fewer pixels there are below, the less is
-# known of the grain.
+# If the quartile is much farther from the fifth percentile than that is from the first,
+# more than three quarters may be ink. The fewer pixels are below, the less is known of
+# the grain.
 MAX_LOW_SKEWNESS = 16
-ROUNDING = 2  # grey levels that they may be off in a picture without grain
+# Grey levels that a percentile may be off in a picture without grain.
+ROUNDING = 2
+LOW_ROUNDING = 8
 
 
 class Box(NamedTuple):
@@ -82,13 +84,13 @@ def estimate_ink(grey: FloatArray, background: FloatArray) -> FloatArray:
     """Return how much darker than the background each pixel is, in grey levels.
 
     Grain moves the whole background away from the paper. Since most pixels hold no ink,
-    their median says how far.
+    their median says how far. If many do hold ink, a lower percentile says it.
     """
     ink = background - grey
     pixels = ink.ravel()
     sample = pixels[::SAMPLE_STEP]
     lowest, low, quartile, median = numpy.percentile(sample, [1, 5, 25, 50])
-    if quartile > low + MAX_LOW_SKEWNESS * (low - lowest) + ROUNDING:
+    if quartile > low + MAX_LOW_SKEWNESS * (low - lowest) + LOW_ROUNDING:
         centre = low
     elif median > quartile + MAX_SKEWNESS * (quartile - low) + ROUNDING:
         centre = quartile

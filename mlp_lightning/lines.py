@@ -116,7 +116,7 @@ def estimate_paper(grey: FloatArray) -> FloatArray:
 def find_lines(mask: Mask, ink: FloatArray) -> Mask:
     """Return which pixels of a mask of ink are those of lines.
 
-    There are none if they are all the ink, or may be strokes of a digit.
+    There are none if they may be strokes of a digit.
     """
     horizontal, vertical = trace_lines(mask, ink, MIN_COVERAGE)
     zone = 2 + round_half_up(TOUCHING_ZONE * max(mask.shape))
@@ -171,13 +171,16 @@ def find_digit_ink(mask: Mask) -> Mask:
 def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
     """Tell whether the lines are the only ink, or of a digit that fills the picture.
 
-    The bar of a 7 and the stem of a 1 are straight lines, too. Such a digit touches all
-    four sides; if a stroke lies along one of them, the rest reaches the opposite one.
+    Those of ruled or squared paper are printed even then. The bar of a 7 and the stem
+    of a 1 are straight lines, too. Such a digit touches all four sides; if a stroke
+    lies along one of them, the rest reaches the opposite one.
     """
     lines = horizontal | vertical
     away_from_lines = mask & ~dilate_mask(lines, 4)
+    if not away_from_lines.any() and is_ruling(horizontal, vertical):
+        return False
     if not find_digit_ink(away_from_lines).any():
-        return not is_ruling(horizontal, vertical)
+        return True
     longer_side = max(mask.shape)
     zone = measure_edge_zone(longer_side)
     across = find_sides(horizontal, zone)
@@ -194,15 +197,13 @@ def may_be_strokes(mask: Mask, horizontal: Mask, vertical: Mask) -> bool:
 
 
 def is_ruling(horizontal: Mask, vertical: Mask) -> bool:
-    """Tell whether lines are of ruled or squared paper: no digit has so many strokes.
+    """Tell whether lines are of ruled or squared paper: no digit has these strokes.
 
-    Two parallel ones do, unless others join them: those may be a 0.
+    A printed 8 has three across and two down, and no digit has two that are not joined.
     """
-    across = count_bands(horizontal)
-    down = count_bands(vertical.T)
-    most = max(across, down)
-    is_pair = most == 2 and min(across, down) == 0
-    return most > 2 or is_pair
+    fewest, most = sorted([count_bands(horizontal), count_bands(vertical.T)])
+    is_parallel = fewest == 0 and most > 1
+    return is_parallel or fewest > 2 or most > 3
 
 
 def count_bands(mask: Mask) -> int:

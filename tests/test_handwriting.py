@@ -150,6 +150,34 @@ def test_a_digit_that_touches_a_frame_is_read_from_close_by(
         assert distance(read_digit(path), expected) < 15
 
 
+def test_a_small_digit_on_ruled_paper_is_read(
+    images: torch.Tensor, tmp_path: Path
+) -> None:
+    path = tmp_path / "digit.png"
+    for image in images[:5]:
+        page = Image.new("L", (700, 700), 255)
+        digit = Image.fromarray(255 - image.numpy())
+        page.paste(digit.resize((98, 98), Image.Resampling.BICUBIC), (250, 270))
+        for row in range(20, 700, 70):
+            ImageDraw.Draw(page).line((0, row, 700, row), fill=150, width=2)
+        page.save(path)
+        assert distance(read_digit(path), image) < 20
+
+
+def test_a_faint_digit_that_covers_most_of_its_picture_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "digit.png"
+    digits = []
+    for ink in (0, 191):
+        picture = Image.new("L", (90, 120), 255)
+        pencil = ImageDraw.Draw(picture)
+        pencil.ellipse((-10, -10, 99, 129), fill=ink)
+        pencil.ellipse((38, 40, 52, 80), fill=255)
+        picture.save(path)
+        digits.append(read_digit(path))
+    strong, faint = digits
+    assert distance(faint, strong) < 2
+
+
 def test_several_digits_are_told(images: torch.Tensor, tmp_path: Path) -> None:
     for path in write_several_digits(images.numpy(), tmp_path, count=15, seed=5):
         with pytest.raises(PictureError, match=r"^shows more than one digit$"):

@@ -73,6 +73,10 @@ KEPT: dict[str, list[Stroke]] = {
     "a cropped 4": [(40, 0, 0, 80), (0, 80, 120, 80), (80, 30, 80, 120)],
     "a cropped 1 with its foot": [(60, 0, 60, 120), (20, 116, 100, 116)],
     "a square 0": [(30, 20, 90, 20, 90, 100, 30, 100, 30, 20)],
+    "a cropped printed 8": [
+        *[(4, row, 115, row) for row in (4, 60, 115)],
+        *[(column, 4, column, 115) for column in (4, 115)],
+    ],
     "a cropped square 0": [(4, 4, 115, 4, 115, 115, 4, 115, 4, 4)],
 }
 
