@@ -32,7 +32,7 @@ THIN_SIDE = 400  # pixels of a picture of a thin pen
 THIN_WIDTH = 3  # pixels of its strokes: an odd number
 
 
-class Extent(NamedTuple):
+class Rectangle(NamedTuple):
     """Where a box is in a picture, in pixels."""
 
     left: int
@@ -137,7 +137,7 @@ def draw_form(digit: Bytes, random: Generator) -> Image.Image:
     width = max(strokes.width, strokes.height // 2) + int(random.integers(10, 60))
     height = strokes.height + int(random.integers(10, 60))
     margin = int(random.integers(12, 50))
-    box = Extent(margin, margin, margin + width, margin + height)
+    box = Rectangle(margin, margin, margin + width, margin + height)
     size = (width + 2 * margin, height + 2 * margin)
 
     left = margin + (width - strokes.width) // 2
@@ -159,7 +159,7 @@ def draw_form(digit: Bytes, random: Generator) -> Image.Image:
     return ImageOps.invert(picture.rotate(skew, Image.Resampling.BICUBIC))
 
 
-def draw_box(size: tuple[int, int], box: Extent, random: Generator) -> Image.Image:
+def draw_box(size: tuple[int, int], box: Rectangle, random: Generator) -> Image.Image:
     """Draw a box of a form in white on black.
 
     It stands alone, or in a row or a column of boxes that share two of its sides.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 from PIL.PngImagePlugin import PngImageFile
 from support import (
     HARD_KINDS,
@@ -154,13 +154,14 @@ def test_a_small_digit_on_ruled_paper_is_read(
     images: torch.Tensor, tmp_path: Path
 ) -> None:
     path = tmp_path / "digit.png"
-    for image in images[:5]:
-        page = Image.new("L", (700, 700), 255)
+    for image in images[:10]:
+        page = Image.new("L", (900, 900), 255)
         digit = Image.fromarray(255 - image.numpy())
-        page.paste(digit.resize((98, 98), Image.Resampling.BICUBIC), (250, 270))
-        for row in range(20, 700, 70):
-            ImageDraw.Draw(page).line((0, row, 700, row), fill=150, width=2)
-        page.save(path)
+        page.paste(digit.resize((126, 126), Image.Resampling.BICUBIC), (387, 387))
+        lines = Image.new("L", page.size, 255)
+        for row in range(30, 900, 90):
+            ImageDraw.Draw(lines).line((0, row, 900, row), fill=120, width=3)
+        ImageChops.darker(page, lines).save(path)
         assert distance(read_digit(path), image) < 20
 
 
