@@ -203,11 +203,12 @@ def look_closer(picture: Picture, overview: SegmentedDigit) -> SegmentedDigit | 
     """
     box = frame_digit(picture, overview)
     grey = shrink_box(picture, box)
-    if overview.paper.lines.any():
+    if overview.paper.is_negative and not overview.paper.lines.any():
+        # What looks like a board from afar may be paper between black borders.
+        paper = find_paper(grey, CLOSE_UP_THRESHOLD)
+    else:
         grey = paint_lines_over(grey, box, picture, overview.paper)
         paper = erase_lines(grey, CLOSE_UP_THRESHOLD)
-    else:
-        paper = find_paper(grey, CLOSE_UP_THRESHOLD)
     return segment_digit(paper, CLOSE_UP_THRESHOLD)
 
 
