@@ -18,7 +18,8 @@ FloatArray = NDArray[numpy.float32]
 
 # Pixels of the longer side of what is searched. A larger picture is shrunk to the upper
 # bound, which still shows each stroke of a digit. A smaller one is enlarged to the
-# lower bound, or the blur would close the loops of its digit.
+# lower bound: the blur would close the loops of its digit, and lines are looked for at
+# half the resolution.
 MAX_WORKING_SIDE = 192
 MIN_WORKING_SIDE = 128
 
