@@ -17,7 +17,7 @@ MNIST = (
 NEEDED = [
     *(f"mlp_lightning/mnist/{name}-ubyte.gz" for name in MNIST),
     "mlp_lightning/mnist/LICENSE",
-    "mlp_lightning/page.html",
+    "mlp_lightning/page/demo.html",
     "mlp_lightning/py.typed",
 ]
 

@@ -38,7 +38,7 @@ OWN_ADDRESSES = ("file:", "data:", "blob:", "chrome:")
 MAX_PIXEL_DIFFERENCE = 2
 
 PAINT = """
-clear();
+clearPaper();
 const {left, top, width, height} = paper.getBoundingClientRect();
 arguments[0].forEach(([row, column]) => {
   const spot = {bubbles: true, isPrimary: true, clientX: left + (column + .5) * width /
@@ -50,16 +50,17 @@ arguments[0].forEach(([row, column]) => {
 """
 DROP = """
 const [name, data, finish] = arguments, dataTransfer = new DataTransfer();
-dataTransfer.items.add(new File([decode(data)], name));
+dataTransfer.items.add(new File([decodeBase64(data)], name));
 $("answer").textContent = "";
 document.dispatchEvent(new DragEvent("drop", {dataTransfer}));
 const look = () => $("answer").textContent ? finish() : setTimeout(look, 2);
 look();
 """
 ANSWER = """
-if (!all) return {refusal: $("answer").textContent};
-return {digit: greatest(all[last + 1]), probabilities: [...all[last + 1]],
-  pixels: [...all[0]].map(x => Math.round((x * model.std + model.mean) * 255))};
+if (!outputs) return {refusal: $("answer").textContent};
+const inputs = outputs[0], probabilities = outputs.at(-1);
+return {digit: greatest(probabilities), probabilities: [...probabilities],
+  pixels: [...inputs].map(input => Math.round((input * STD + MEAN) * 255))};
 """
 
 

@@ -45,7 +45,10 @@ const median = run => {
 };
 $("samples").firstElementChild.click();
 const pixels = readDigit(take(paper));
-return [median(() => forward(pixels)), median(() => forward(readDigit(take(paper))))];
+return [
+  median(() => forward(network, pixels)),
+  median(() => forward(network, readDigit(take(paper)))),
+];
 """
 HEADER = [
     "network",

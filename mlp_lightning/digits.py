@@ -1,6 +1,6 @@
 """Where the digit is in a grey picture: its ink, apart from all other.
 
-page.html does the same in JavaScript.
+page/digits.js does the same in JavaScript.
 """
 
 from dataclasses import dataclass

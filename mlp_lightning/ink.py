@@ -1,6 +1,6 @@
 """How strong the ink is at each pixel of a grey picture, in any light.
 
-page.html does the same in JavaScript, and a digit must come out of both with the same
+page/ink.js does the same in JavaScript, and a digit must come out of both with the same
 pixels: whoever changes a step here changes it there.
 """
 
@@ -143,5 +143,5 @@ def blur(ink: FloatArray) -> FloatArray:
 
 
 def round_half_up(number: float) -> int:
-    """Round as page.html does. Python's round takes halves to the even number."""
+    """Round as page/ink.js does. Python's round takes halves to the even number."""
     return math.floor(number + 0.5)

@@ -1,8 +1,8 @@
 """Printed lines around and under a digit: frames, cells of a form, ruled paper.
 
 A line is thin and straight, and crosses the picture from one side to the other. Where
-the digit crosses it, the ink is thicker than the line, and stays. page.html does the
-same in JavaScript.
+the digit crosses it, the ink is thicker than the line, and stays. page/lines.js
+does the same in JavaScript.
 """
 
 from typing import NamedTuple

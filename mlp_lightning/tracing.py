@@ -1,6 +1,6 @@
 """Straight lines in a mask of ink, nearly horizontal or vertical, from side to side.
 
-page.html does the same in JavaScript.
+page/tracing.js does the same in JavaScript.
 """
 
 import numpy

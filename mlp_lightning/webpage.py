@@ -1,17 +1,24 @@
-"""Fill page.html, which reads what you draw in the browser, with a network."""
+"""Make a page of the files in page/: one HTML file that needs no other.
+
+demo.html reads what you draw in the browser, with the network of a checkpoint.
+"""
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from mlp_lightning.errors import SettingError
-from mlp_lightning.mlp import ACTIVATIONS, MEAN, STD
+from mlp_lightning.mlp import ACTIVATIONS
 
-TEMPLATE = Path(__file__).with_name("page.html")
-PLACEHOLDER = "MODEL"  # where the data goes, as JSON
+SOURCES = Path(__file__).with_name("page")
+PLACEHOLDER = "DATA"  # where a page's data goes, as JSON
+# How a page names its scripts and styles, each on a line of its own.
+SCRIPT = re.compile(r'<script src="(.+)"></script>')
+STYLE = re.compile(r'<link rel="stylesheet" href="(.+)">')
 SAMPLES_PER_DIGIT = 2  # test images that the page offers to begin with
 
 
@@ -34,19 +41,32 @@ def fill_page(
     samples = choose_samples(labels)
     pixels = images[samples].numpy()  # (20, 28, 28)
     model = {
-        "about": describe_run(run, accuracy),
+        "run": run,
+        "accuracy": None if accuracy is None else float(accuracy),
         "sizes": list_layer_sizes(network),
         "activation": activation,
-        "mean": MEAN,
-        "std": STD,
         "weights": encode_weights(network),
         "images": encode_base64(pixels.tobytes()),
         "labels": labels[samples].tolist(),
     }
+    return assemble_page("demo.html", model)
+
+
+def assemble_page(name: str, data: dict[str, object]) -> str:
+    """Return a page of SOURCES with its scripts, its styles and its data in it."""
+    page = read_source(name)
+    page = STYLE.sub(lambda link: f"<style>\n{read_source(link[1])}</style>", page)
+    page = SCRIPT.sub(
+        lambda script: f'<script id="{script[1]}">\n{read_source(script[1])}</script>',
+        page,
+    )
     # A "<" in the name of a run could end the script element that holds the data.
-    data = json.dumps(model).replace("<", "\\u003c")
-    template = TEMPLATE.read_text(encoding="utf-8")
-    return template.replace(PLACEHOLDER, data)
+    content = json.dumps(data).replace("<", "\\u003c")
+    return page.replace(f">{PLACEHOLDER}<", f">{content}<")
+
+
+def read_source(name: str) -> str:
+    return (SOURCES / name).read_text(encoding="utf-8")
 
 
 def find_activation(network: nn.Module) -> str:
@@ -76,13 +96,6 @@ def choose_samples(labels: Tensor) -> Tensor:
         rows_of_digit = (labels == digit).nonzero().flatten()
         rows.append(rows_of_digit[:SAMPLES_PER_DIGIT])
     return torch.cat(rows)
-
-
-def describe_run(run: str, accuracy: str | None) -> str:
-    """Return the sentence below the page's title, without its full stop."""
-    if accuracy is None:
-        return f"Run {run}"
-    return f"Run {run}: {float(accuracy):.2%} of the test images right"
 
 
 def list_layer_sizes(network: nn.Module) -> list[int]:

@@ -1,0 +1,16 @@
+// Short ways to find and to make what is on a page.
+
+const $ = id => document.getElementById(id);
+
+/** Add an element to another one, and return it. */
+function add(parent, name, properties = {}) {
+  const element = document.createElement(name);
+  Object.assign(element, properties);
+  parent.append(element);
+  return element;
+}
+
+/** Bytes from base64. (The page's content policy forbids `fetch`, even of what is in the page.) */
+function decodeBase64(letters) {
+  return Uint8Array.from(atob(letters), letter => letter.charCodeAt(0));
+}

@@ -1,0 +1,33 @@
+// Pictures made of squares, one for each number: images, units, weights.
+
+const greatest = values => values.indexOf(largest(values));
+const findScale = values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
+const greyOf = pixel => `rgb(${pixel} ${pixel} ${pixel})`;  // 0 black to 255 white
+
+/** The colour of a share from −1 to 1: blue is negative, red is positive. */
+function tintOf(share) {
+  const colour = share > 0 ? "208 43 43" : "36 102 214";
+  return `rgb(${colour} / ${0.06 + 0.94 * Math.abs(share)})`;
+}
+
+/** How many squares stand side by side: 28 of an image, else about as many as below one another. */
+function countColumnsOf(count) {
+  if (count === 784) return 28;
+  return count < 16 ? count : 2 ** Math.ceil(Math.log2(count) / 2);
+}
+
+/** Fill a canvas with a square for each value, and frame one of them. */
+function drawSquares(canvas, values, colourOf, cell = 1, framed = -1) {
+  const columns = countColumnsOf(values.length), size = cell > 4 ? cell - 1 : cell;
+  canvas.width = columns * cell;
+  canvas.height = Math.ceil(values.length / columns) * cell;
+  const pencil = canvas.getContext("2d");
+  pencil.strokeStyle = "#888";
+  pencil.lineWidth = 2;
+  values.forEach((value, i) => {
+    const x = i % columns * cell, y = Math.floor(i / columns) * cell;
+    pencil.fillStyle = colourOf(value);
+    pencil.fillRect(x, y, size, size);
+    if (i === framed) pencil.strokeRect(x + 1, y + 1, size - 2, size - 2);
+  });
+}
