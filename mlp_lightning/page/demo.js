@@ -6,7 +6,7 @@ const last = network.layers.length - 1;
 const chosen = [];  // of each layer: the unit that the user points at
 const views = [];  // of each layer: the elements that show it
 let outputs = null;  // of all layers, for the digit shown
-let refusal = null;  // says why there is none
+let refusal = () => text("drawOne");  // says why there is none
 
 /** Show what the network makes of 784 pixels, or why there are none. */
 function showDigit(pixels, reason = null) {
@@ -91,7 +91,9 @@ function describeRun() {
 
 network.layers.forEach(addLayer);
 addProbabilities($("digits"));
-addSamples(decodeBase64(model.images), model.labels, showDigit);
+const sampleImages = decodeBase64(model.images);
+const samples = model.labels.map((_, i) => sampleImages.subarray(784 * i, 784 * (i + 1)));
+addSamples(samples, model.labels, showDigit);
 languageListeners.add(() => {
   $("about").textContent = describeRun();
   showAnswer($("answer"), outputs?.at(-1), refusal);
