@@ -1,8 +1,7 @@
 // The network as a whole: the image, a node for each unit, and between them the strongest of all its lines.
 
-const LINES_OF_LAYER = [180, 120, 80];  // drawn before the first layer, the second, and each one after
+const LINES_OF_LAYER = [170, 120, 80];  // drawn before the first layer, the second, and each one after
 const LINES_OF_UNIT = 60;  // drawn into a highlighted unit, and as many out of it
-const NARROW = 560;  // below this width, the layers' names are their sizes alone
 const SIGNAL_SECONDS = 1.1;  // a digit's way through the network
 
 /**
@@ -30,8 +29,7 @@ function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} 
   for (let layer = 1; layer < places.length; layer++) {
     drawNodes(pencil, places[layer], theme);
   }
-  const isAnswered = outputs && progress === 1;
-  drawOutputNames(pencil, places.at(-1), theme, isAnswered ? greatest(outputs.at(-1)) : null);
+  drawOutputNames(pencil, places.at(-1), theme);
   if (outputs) {
     cutAtFront(pencil, front, () => drawActivity(pencil, places, outputs, theme));
   }
@@ -90,29 +88,30 @@ function findLinesOf(network, outputs, {layer, unit}) {
 
 /**
  * The strongest lines of a layer, weakest first: a list of {input, unit, value, strength}. Of all, or only those
- * from one input, or only those to one unit. Half of them are positive and half negative, if there are as many.
+ * from one input, or only those to one unit.
+ *
+ * One pass without sorting: after the first few units, hardly any line is above the threshold.
  */
-function findStrongestLines(layer, inputs, count, {input = null, unit = null} = {}) {
-  const positive = createRanking(count / 2);
-  const negative = createRanking(count / 2);
-  const {from, to, weights} = layer;
-  const endOfUnits = unit === null ? to : unit + 1;
+function findStrongestLines({from, to, weights}, inputs, count, {input = null, unit = null} = {}) {
+  const strongest = [];
+  const firstInput = input ?? 0;
   const endOfInputs = input === null ? from : input + 1;
+  const endOfUnits = unit === null ? to : unit + 1;
+  let threshold = 0;
   for (let j = unit ?? 0; j < endOfUnits; j++) {
-    for (let i = input ?? 0; i < endOfInputs; i++) {
+    for (let i = firstInput; i < endOfInputs; i++) {
       const value = inputs ? weights[j * from + i] * inputs[i] : weights[j * from + i];
-      if (value > positive.threshold) insertLine(positive, {input: i, unit: j, value, strength: value});
-      else if (-value > negative.threshold) insertLine(negative, {input: i, unit: j, value, strength: -value});
+      const strength = Math.abs(value);
+      if (strength <= threshold) continue;
+      insertByStrength(strongest, {input: i, unit: j, value, strength});
+      if (strongest.length > count) strongest.shift();
+      if (strongest.length === count) threshold = strongest[0].strength;
     }
   }
-  return [...positive.lines, ...negative.lines].sort((one, two) => one.strength - two.strength);
+  return strongest;
 }
 
-/** The strongest lines so far. Instead of sorting all: after the first few units, hardly any is above the threshold. */
-const createRanking = count => ({lines: [], count, threshold: 0});
-
-function insertLine(ranking, line) {
-  const {lines, count} = ranking;
+function insertByStrength(lines, line) {
   let low = 0;
   let high = lines.length;
   while (low < high) {
@@ -121,8 +120,6 @@ function insertLine(ranking, line) {
     else high = middle;
   }
   lines.splice(low, 0, line);
-  if (lines.length > count) lines.shift();
-  if (lines.length === count) ranking.threshold = lines[0].strength;
 }
 
 /** Draw the lines before each layer, as curves that leave and arrive level. */
@@ -224,15 +221,12 @@ function fillCircle(pencil, x, y, radius, opacity) {
 }
 
 /** Write the ten digits beside their nodes. */
-function drawOutputNames(pencil, {xs, ys, radius}, theme, answer = null) {
+function drawOutputNames(pencil, {xs, ys, radius}, theme) {
+  pencil.font = `14px ${theme.family}`;
   pencil.textAlign = "center";
   pencil.textBaseline = "middle";
-  ys.forEach((y, digit) => {
-    const isAnswer = digit === answer;
-    pencil.font = `${isAnswer ? "700 19px" : "14px"} ${theme.family}`;
-    pencil.fillStyle = isAnswer ? theme.accent : theme.text;
-    pencil.fillText(digit, xs[digit] + radius + 13, y + 1);
-  });
+  pencil.fillStyle = theme.text;
+  ys.forEach((y, digit) => pencil.fillText(digit, xs[digit] + radius + 12, y + 1));
 }
 
 /** Draw a bar for each probability, and write it where there is room; the largest stands out. */
@@ -240,7 +234,7 @@ function drawProbabilities(pencil, {xs, ys, radius, left, right}, probabilities,
   const answer = greatest(probabilities);
   const isWide = right - left >= WIDE_OUTPUTS;
   const start = xs[0] + radius + 24;
-  const room = right - start - (isWide ? 56 : 0);
+  const room = right - start - (isWide ? 52 : 0);
   probabilities.forEach((share, digit) => {
     const y = ys[digit];
     const isAnswer = digit === answer;
@@ -270,13 +264,11 @@ function drawLayerNames(pencil, canvas, places, sizes, theme) {
   pencil.textAlign = "center";
   pencil.textBaseline = "alphabetic";
   pencil.fillStyle = theme.quiet;
-  const isNarrow = canvas.clientWidth < NARROW;
   sizes.forEach((count, layer) => {
     const isOutput = layer === sizes.length - 1;
     const name = layer === 0 ? "diagramPixels" : isOutput ? "diagramDigits" : "diagramUnits";
     const {left, right} = places[layer];
-    const words = isNarrow ? formatCount(count) : text(name, {count: formatCount(count)});
-    pencil.fillText(words, (left + right) / 2, canvas.clientHeight - 8);
+    pencil.fillText(text(name, {count: formatCount(count)}), (left + right) / 2, canvas.clientHeight - 8);
   });
 }
 

@@ -23,7 +23,11 @@ function buildExperiment(section, ask, {id, settings, variants, choices, hasNorm
   experiment.controls = add(section, "div", {className: "row"});
   addButtons(experiment);
   const chooser = add(section, "div", {className: "row"});
-  for (const name of choices) addChoice(chooser, name, CHOICES[name], settings[name], value => change(experiment, {[name]: value}));
+  for (const name of choices) {
+    const select = addChoice(chooser, name, CHOICES[name], settings[name]);
+    select.id = `${id}-${name}`;
+    select.onchange = () => change(experiment, {[name]: Number(select.value)});
+  }
   addSpeed(chooser, experiment);
   experiment.charts = addCharts(section, experiment);
   experiment.table = add(section, "table", {className: "numbers"});
@@ -50,13 +54,12 @@ function addButtons(experiment) {
 }
 
 /** Add a list of values to choose from, the present one among them. */
-function addChoice(parent, name, values, current, onChoose) {
+function addChoice(parent, name, values, current) {
   const label = add(parent, "label"), caption = add(label, "span"), select = add(label, "select");
   caption.dataset.text = name;
   const all = [...new Set([...values, current])].sort((one, other) => one - other);
   for (const value of all) add(select, "option", {value, textContent: value});
   select.value = current;
-  select.onchange = () => onChoose(Number(select.value));
   return select;
 }
 
