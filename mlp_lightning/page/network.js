@@ -60,7 +60,7 @@ function createNetwork(sizes, activation, numbers = new Float32Array(countParame
   return {sizes, activation, numbers, layers};
 }
 
-/** Give the network random numbers: those of torch.nn.Linear, layer by layer, after torch.manual_seed(seed). */
+/** Give the network random numbers: those of torch's nn.Linear layers after torch.manual_seed(seed). */
 function initialise(network, seed) {
   const generator = createGenerator(seed);
   for (const {from, weights, bias} of network.layers) {

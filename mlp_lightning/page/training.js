@@ -114,7 +114,7 @@ function computeLoss(network, batch) {
   return compareWithLabels(logits, batch.labels).loss;
 }
 
-/** Add the gradients of a layer's weights and biases, given the errors at its sums, to those that are there. */
+/** Add a layer's gradients, which follow from the errors at its sums, to those that are there. */
 function addLayerGradients(gradients, {from, to}, {common, starts, units, differences}, errors) {
   const count = starts.length - 1;
   const row = new Float64Array(from);  // the gradients of one unit's weights
@@ -213,7 +213,7 @@ function updateNumbers({settings, network, gradients, velocity}) {
   return Math.sqrt(squares);
 }
 
-/** One step of training: clear the gradients, compute them, update. Returns {loss, accuracy, gradientNorm}. */
+/** One step of training: clear gradients, compute them, update. Returns {loss, accuracy, gradientNorm}. */
 function trainStep(training, batch) {
   if (training.settings.clearsGradients) {
     training.gradients.fill(0);
