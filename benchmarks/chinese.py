@@ -28,11 +28,11 @@ HEADER = {
 EXPERIMENTS = {"the defaults": "默认设置"}
 QUESTIONS = {
     "What does the tutorial's network reach, with 5,000 images kept for validation?": (
-        "留出 5,000 张图片作验证集，教程里的网络能达到多少？"
+        "留出 5,000 张图片作验证集时，教程里的网络准确率是多少？"
     ),
     "What does the tutorial's script reach, which trains on all 60,000 images and "
     "validates on none?": (
-        "教程脚本把 60,000 张图片全部用来训练，不留验证集，能达到多少？"
+        "教程脚本用全部 60,000 张图片训练，不留验证集，准确率是多少？"
     ),
     "What does the non-linearity buy? Without it, three layers can do no more than "
     "one.": "非线性有什么用？没有它，三层也只抵得上一层。",
@@ -43,26 +43,26 @@ QUESTIONS = {
         "激活函数换成 tanh，也就是以 0 为中心的 sigmoid，会怎样？"
     ),
     "What does the second hidden layer buy? This network has only the first.": (
-        "第二个隐藏层有多大用处？这个网络只留下第一个。"
+        "第二个隐藏层有多大用处？这个网络只有第一个。"
     ),
     "What do two more hidden layers buy?": "再加两个隐藏层，能提高多少？",
     "What do hidden layers four times as wide buy?": (
-        "隐藏层宽度变成四倍，能提高多少？"
+        "隐藏层宽度加到四倍，能提高多少？"
     ),
     "What does dropout buy a network that trains for five epochs on undistorted "
     "images?": "只用未变形的图片训练五轮，加上 dropout 能提高多少？",
     "What do distorted images buy a network that sees each image only five times?": (
-        "每张图片只看五遍，把图片随机变形能提高多少？"
+        "每张图片网络只看五遍，把图片随机变形能提高多少？"
     ),
     "What do momentum, weight decay and one cycle of the learning rate buy the same "
     "network?": "同一个网络，加上动量、权重衰减和 one-cycle 学习率，能提高多少？",
     "How good can a multilayer perceptron get? One network, no convolution, no "
     "test-time tricks.": (
-        "多层感知机最好能做到多少？只有一个网络，没有卷积，测试时也不用技巧。"
+        "多层感知机最高能做到多少？单个网络，不用卷积，测试时也不用任何技巧。"
     ),
     "What should you train to have your own handwriting read? A wider network, on "
     "digits that slant, stretch and shift.": (
-        "要识别你自己的手写数字，该怎么训练？网络更宽，训练图片随机倾斜、拉伸和平移。"
+        "要识别你自己的手写数字，该训练什么样的网络？更宽的网络，训练图片随机倾斜、拉伸和平移。"
     ),
 }
 
