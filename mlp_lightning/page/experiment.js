@@ -30,7 +30,7 @@ function buildExperiment(section, ask, {id, settings, variants, choices, hasNorm
   }
   addSpeed(chooser, experiment);
   experiment.charts = addCharts(section, experiment);
-  experiment.table = add(section, "table", {className: "numbers"});
+  addResults(section, experiment);
   experiment.redraw = schedule(() => drawExperiment(experiment));
   experiments.push(experiment);
   languageListeners.add(experiment.redraw);
@@ -84,6 +84,24 @@ function addCharts(section, {hasNorms}) {
     charts[name] = add(figure, "canvas", {className: "chart", role: "img"});
   }
   return charts;
+}
+
+function addResults(section, experiment) {
+  const titles = ["", "batchLoss", "batchAccuracy", "testAccuracy", ...(experiment.hasNorms ? ["gradientNorm"] : [])];
+  experiment.stepNumber = add(section, "p", {className: "live", id: `${experiment.id}-number`});
+  experiment.table = addTable(section, titles);
+}
+
+/** Add a table with these titles, names of TEXTS, and no rows. */
+function addTable(parent, titles) {
+  const table = add(parent, "table", {className: "numbers"});
+  const row = add(add(table, "thead"), "tr");
+  for (const title of titles) {
+    if (title) add(row, "th", {scope: "col"}).dataset.text = title;
+    else add(row, "td");
+  }
+  add(table, "tbody");
+  return table;
 }
 
 /** Change settings; some need new networks, the others take effect with the next step. */
@@ -161,6 +179,7 @@ function drawExperiment(experiment) {
   if (!experiment.networks) return;  // the worker has not answered yet
   experiment.playButton.textContent = text(experiment.isPlaying ? "pause" : "play");
   for (const name of Object.keys(experiment.charts)) drawExperimentChart(experiment, name);
+  experiment.stepNumber.textContent = text("stepNumber", {step: formatCount(experiment.step)});
   fillTable(experiment.table, listResults(experiment));
   experiment.onDraw(experiment);
 }

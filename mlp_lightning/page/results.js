@@ -36,12 +36,9 @@ function averageRecent(points) {
   return recent.reduce((sum, [, value]) => sum + value, 0) / recent.length;
 }
 
-/** The rows of an experiment's table: its titles, then the latest measures of each network. */
-function listResults({variants, histories, hasNorms, step}) {
-  const titles = [text("stepNumber", {step: formatCount(step)}), text("batchLoss"), text("batchAccuracy"), text("testAccuracy")];
-  if (hasNorms) titles.push(text("gradientNorm"));
-  const rows = [titles];
-  variants.forEach(({name}, i) => {
+/** The latest measures of each network of an experiment, a row for each. */
+function listResults({variants, histories, hasNorms}) {
+  return variants.map(({name}, i) => {
     const {loss, accuracy, norm, testAccuracy} = histories[i];
     const cells = [
       text(name),
@@ -50,24 +47,10 @@ function listResults({variants, histories, hasNorms, step}) {
       formatLast(testAccuracy, formatPercent),
     ];
     if (hasNorms) cells.push(formatLast(norm, value => value.toPrecision(3)));
-    rows.push(cells);
+    return cells;
   });
-  return rows;
 }
 
 function formatLast(points, format) {
   return points.length ? formatMeasure(points.at(-1)[1], value => format(value)) : "–";
-}
-
-/** Fill a table with rows of texts; the first row and the first column are titles. */
-function fillTable(table, rows) {
-  table.replaceChildren();
-  rows.forEach((cells, i) => {
-    const row = add(table, "tr");
-    cells.forEach((cell, column) => {
-      if (i === 0) add(row, "th", {scope: "col", textContent: cell});
-      else if (column === 0) add(row, "th", {scope: "row", textContent: cell});
-      else add(row, "td", {textContent: cell});
-    });
-  });
 }

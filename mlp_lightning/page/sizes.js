@@ -7,11 +7,6 @@ function listTerms(sizes) {
   return sizes.slice(1).map((to, k) => ({from: sizes[k], to, weights: sizes[k] * to, biases: to}));
 }
 
-function findMedian(values) {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[Math.floor(sorted.length / 2)];
-}
-
 function buildSizes(lesson) {
   const {settings, ask} = lesson;
   const tries = new Map();  // from sizes to what a network of these has reached
@@ -53,8 +48,7 @@ function buildSizes(lesson) {
     const time = milliseconds.length ? findMedian(milliseconds.slice(-50)).toFixed(1) : "–";
     fillTerms(network.sizes, parameters);
     if (step > 0) tries.set(sizes, [sizes, parameters, formatCount(step), time, accuracy]);
-    const titles = ["network", "parameters", "steps", "stepTime", "testAccuracy"].map(name => text(name));
-    fillTable($("size-tries"), tries.size ? [titles, ...tries.values()] : []);
+    fillTable($("size-tries"), [...tries.values()]);
     drawDiagram($("sizes-diagram"), network, lesson.drawnPixels && forward(network, lesson.drawnPixels));
   }
 
@@ -65,8 +59,7 @@ function buildSizes(lesson) {
       `+ ${formatCount(biases)}`,
       `= ${formatCount(weights + biases)}`,
     ]);
-    const titles = ["layer", "weights", "biases", "sum"].map(name => text(name));
-    fillTable($("size-terms"), [titles, ...rows, [text("total"), "", "", total]]);
+    fillTable($("size-terms"), [...rows, [text("total"), "", "", `= ${total}`]]);
   }
 
   return experiment;
