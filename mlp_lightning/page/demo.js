@@ -38,7 +38,7 @@ function showWeights({layer, unit}) {
   const {from, weights} = network.layers[Math.max(layer - 1, 0)];
   const own = layer === 0
     ? weights.filter((_, i) => i % from === unit)
-    : weights.subarray((unit * from), (unit + 1) * from);
+    : weights.subarray(unit * from, (unit + 1) * from);
   const scale = findScale(own);
   drawSquares($("weights"), own, weight => tintOf(weight / scale));
 }

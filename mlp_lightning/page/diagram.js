@@ -1,7 +1,8 @@
 // The network as a whole: the image, a node for each unit, and between them the strongest of all its lines.
 
-const LINES_OF_LAYER = [170, 120, 80];  // drawn before the first layer, the second, and each one after
+const LINES_OF_LAYER = [180, 120, 80];  // drawn before the first layer, the second, and each one after
 const LINES_OF_UNIT = 60;  // drawn into a highlighted unit, and as many out of it
+const NARROW = 560;  // below this width, the layers' names are their sizes alone
 const SIGNAL_SECONDS = 1.1;  // a digit's way through the network
 
 /**
@@ -14,6 +15,7 @@ const SIGNAL_SECONDS = 1.1;  // a digit's way through the network
  * options.progress: how far the signal has come, from 0 (left) to 1 (all is shown).
  */
 function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} = {}) {
+  if (canvas.clientWidth === 0) return;  // it is not shown at present
   const pencil = preparePencil(canvas);
   const theme = readTheme(canvas);
   const places = placeLayers(canvas, network.sizes);
@@ -29,7 +31,8 @@ function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} 
   for (let layer = 1; layer < places.length; layer++) {
     drawNodes(pencil, places[layer], theme);
   }
-  drawOutputNames(pencil, places.at(-1), theme);
+  const isAnswered = outputs && progress === 1;
+  drawOutputNames(pencil, places.at(-1), theme, isAnswered ? greatest(outputs.at(-1)) : null);
   if (outputs) {
     cutAtFront(pencil, front, () => drawActivity(pencil, places, outputs, theme));
   }
@@ -88,30 +91,29 @@ function findLinesOf(network, outputs, {layer, unit}) {
 
 /**
  * The strongest lines of a layer, weakest first: a list of {input, unit, value, strength}. Of all, or only those
- * from one input, or only those to one unit.
- *
- * One pass without sorting: after the first few units, hardly any line is above the threshold.
+ * from one input, or only those to one unit. Half of them are positive and half negative, if there are as many.
  */
-function findStrongestLines({from, to, weights}, inputs, count, {input = null, unit = null} = {}) {
-  const strongest = [];
-  const firstInput = input ?? 0;
-  const endOfInputs = input === null ? from : input + 1;
+function findStrongestLines(layer, inputs, count, {input = null, unit = null} = {}) {
+  const positive = createRanking(count / 2);
+  const negative = createRanking(count / 2);
+  const {from, to, weights} = layer;
   const endOfUnits = unit === null ? to : unit + 1;
-  let threshold = 0;
+  const endOfInputs = input === null ? from : input + 1;
   for (let j = unit ?? 0; j < endOfUnits; j++) {
-    for (let i = firstInput; i < endOfInputs; i++) {
+    for (let i = input ?? 0; i < endOfInputs; i++) {
       const value = inputs ? weights[j * from + i] * inputs[i] : weights[j * from + i];
-      const strength = Math.abs(value);
-      if (strength <= threshold) continue;
-      insertByStrength(strongest, {input: i, unit: j, value, strength});
-      if (strongest.length > count) strongest.shift();
-      if (strongest.length === count) threshold = strongest[0].strength;
+      if (value > positive.threshold) insertLine(positive, {input: i, unit: j, value, strength: value});
+      else if (-value > negative.threshold) insertLine(negative, {input: i, unit: j, value, strength: -value});
     }
   }
-  return strongest;
+  return [...positive.lines, ...negative.lines].sort((one, two) => one.strength - two.strength);
 }
 
-function insertByStrength(lines, line) {
+/** The strongest lines so far. Instead of sorting all: after the first few units, hardly any is above the threshold. */
+const createRanking = count => ({lines: [], count, threshold: 0});
+
+function insertLine(ranking, line) {
+  const {lines, count} = ranking;
   let low = 0;
   let high = lines.length;
   while (low < high) {
@@ -120,6 +122,8 @@ function insertByStrength(lines, line) {
     else high = middle;
   }
   lines.splice(low, 0, line);
+  if (lines.length > count) lines.shift();
+  if (lines.length === count) ranking.threshold = lines[0].strength;
 }
 
 /** Draw the lines before each layer, as curves that leave and arrive level. */
@@ -128,21 +132,22 @@ function drawLines(pencil, places, linesOfLayers, theme, opacity) {
     const start = places[k];
     const end = places[k + 1];
     const most = lines.at(-1)?.strength;
-    for (const {input, unit, value, strength} of lines) {
-      const share = strength / most;
+    lines.forEach(({input, unit, value, strength}, rank) => {
+      // By rank as well: before training, all that are drawn are about equally strong, and would hide one another.
+      const share = strength / most * (rank + 1) / lines.length;
       const x = start.xs[input];
       const y = start.ys[input];
       const toX = end.xs[unit];
       const toY = end.ys[unit];
       const middle = (x + toX) / 2;
-      pencil.globalAlpha = opacity * (0.1 + 0.75 * share * share);
+      pencil.globalAlpha = opacity * (0.12 + 0.75 * share * share);
       pencil.strokeStyle = value > 0 ? theme.positive : theme.negative;
       pencil.lineWidth = 0.6 + 1.6 * share;
       pencil.beginPath();
       pencil.moveTo(x, y);
       pencil.bezierCurveTo(middle, y, middle, toY, toX, toY);
       pencil.stroke();
-    }
+    });
   });
   pencil.globalAlpha = 1;
 }
@@ -208,7 +213,7 @@ function lightNodes(pencil, {xs, ys, radius}, values, theme) {
     if (share < 0.02) return;
     pencil.fillStyle = value > 0 ? theme.positive : theme.negative;
     fillCircle(pencil, xs[unit], ys[unit], radius, Math.sqrt(share));
-    if (share > 0.3) fillCircle(pencil, xs[unit], ys[unit], 2 * radius, 0.25 * share);  // it glows
+    if (share > 0.4 && radius > 2) fillCircle(pencil, xs[unit], ys[unit], 2 * radius, 0.25 * share);  // it glows
   });
   pencil.globalAlpha = 1;
 }
@@ -221,20 +226,23 @@ function fillCircle(pencil, x, y, radius, opacity) {
 }
 
 /** Write the ten digits beside their nodes. */
-function drawOutputNames(pencil, {xs, ys, radius}, theme) {
-  pencil.font = `14px ${theme.family}`;
+function drawOutputNames(pencil, {xs, ys, radius}, theme, answer = null) {
   pencil.textAlign = "center";
   pencil.textBaseline = "middle";
-  pencil.fillStyle = theme.text;
-  ys.forEach((y, digit) => pencil.fillText(digit, xs[digit] + radius + 12, y + 1));
+  ys.forEach((y, digit) => {
+    const isAnswer = digit === answer;
+    pencil.font = `${isAnswer ? "700 19px" : "14px"} ${theme.family}`;
+    pencil.fillStyle = isAnswer ? theme.accent : theme.text;
+    pencil.fillText(digit, xs[digit] + radius + 12, y + 1);
+  });
 }
 
 /** Draw a bar for each probability, and write it where there is room; the largest stands out. */
 function drawProbabilities(pencil, {xs, ys, radius, left, right}, probabilities, theme) {
   const answer = greatest(probabilities);
   const isWide = right - left >= WIDE_OUTPUTS;
-  const start = xs[0] + radius + 24;
-  const room = right - start - (isWide ? 52 : 0);
+  const start = xs[0] + radius + 26;
+  const room = right - start - (isWide ? 56 : 0);
   probabilities.forEach((share, digit) => {
     const y = ys[digit];
     const isAnswer = digit === answer;
@@ -260,7 +268,8 @@ function drawRing(pencil, {xs, ys, radius}, unit, theme) {
 }
 
 function drawLayerNames(pencil, canvas, places, sizes, theme) {
-  pencil.font = `13px ${theme.family}`;
+  const isNarrow = canvas.clientWidth < NARROW;
+  pencil.font = `${isNarrow ? 11 : 13}px ${theme.family}`;
   pencil.textAlign = "center";
   pencil.textBaseline = "alphabetic";
   pencil.fillStyle = theme.quiet;
@@ -268,7 +277,8 @@ function drawLayerNames(pencil, canvas, places, sizes, theme) {
     const isOutput = layer === sizes.length - 1;
     const name = layer === 0 ? "diagramPixels" : isOutput ? "diagramDigits" : "diagramUnits";
     const {left, right} = places[layer];
-    pencil.fillText(text(name, {count: formatCount(count)}), (left + right) / 2, canvas.clientHeight - 8);
+    const words = isNarrow ? count : text(name, {count: formatCount(count)});
+    pencil.fillText(words, (left + right) / 2, canvas.clientHeight - 8);
   });
 }
 

@@ -4,6 +4,7 @@ const LABEL_HEIGHT = 30;  // below the layers, for their names
 const DIAGRAM_MARGIN = 10;  // above, left and right
 const MIN_PITCH = 8;  // from one unit to the next: below that, units go into several columns
 const MAX_PITCH = 22;
+const FEW_COLUMNS_WIDTH = 48;  // over which a few columns spread, so that lines are seen to reach each
 const WIDE_OUTPUTS = 130;  // from this width on, the outputs have their probabilities written beside the bars
 const POINTING_RADIUS = 14;  // so near must a finger come to a unit
 
@@ -19,10 +20,10 @@ function placeLayers(canvas, sizes) {
   const image = placePixels(DIAGRAM_MARGIN, DIAGRAM_MARGIN + (height - imageSide) / 2, imageSide);
   const outputsLeft = width - DIAGRAM_MARGIN - outputsWidth;
   const blocks = sizes.slice(1, -1).map(count => {
-    const room = 0.5 * (outputsLeft - image.right) / (sizes.length - 2);
+    const room = 0.4 * (outputsLeft - image.right) / (sizes.length - 2);
     return arrangeUnits(count, room, height);
   });
-  const used = blocks.reduce((sum, {columns, pitch}) => sum + columns * pitch, 0);
+  const used = blocks.reduce((sum, {columns, across}) => sum + columns * across, 0);
   const gap = (outputsLeft - image.right - used) / (blocks.length + 1);
   let left = image.right;
   const hidden = blocks.map(block => {
@@ -46,12 +47,14 @@ function arrangeUnits(count, width, height) {
     const rows = Math.ceil(count / columns);
     const pitch = Math.min(MAX_PITCH, height / (rows + 0.5));
     const isFull = (columns + 1) * pitch > width;
-    if (pitch >= MIN_PITCH || isFull) return {count, columns, rows, pitch};
+    if (pitch < MIN_PITCH && !isFull) continue;
+    const across = Math.min(clamp(FEW_COLUMNS_WIDTH / columns, pitch, 2 * pitch), width / columns);
+    return {count, columns, rows, pitch, across};
   }
 }
 
 /** Units row by row, every other column half a row lower. */
-function placeUnits({count, columns, rows, pitch}, left, height) {
+function placeUnits({count, columns, rows, pitch, across}, left, height) {
   const stagger = columns > 1 ? pitch / 2 : 0;
   const top = DIAGRAM_MARGIN + (height - rows * pitch - stagger) / 2;
   const xs = new Float32Array(count);
@@ -59,10 +62,10 @@ function placeUnits({count, columns, rows, pitch}, left, height) {
   for (let unit = 0; unit < count; unit++) {
     const column = unit % columns;
     const row = Math.floor(unit / columns);
-    xs[unit] = left + (column + 0.5) * pitch;
+    xs[unit] = left + (column + 0.5) * across;
     ys[unit] = top + (row + 0.5) * pitch + (column % 2) * stagger;
   }
-  return {xs, ys, radius: 0.4 * pitch, columns, left, right: left + columns * pitch};
+  return {xs, ys, radius: 0.4 * Math.min(pitch, across), columns, left, right: left + columns * across};
 }
 
 function placeOutputs(count, left, width, height) {

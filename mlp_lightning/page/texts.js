@@ -44,9 +44,9 @@ const TEXTS = {
   hiddenTitleOf: ["{count} hidden units, layer {layer}", "第 {layer} 个隐藏层：{count} 个单元"],
   networkTitle: ["A digit goes through the network", "一个数字穿过网络"],
   networkText: [
-    "Each line is a signal: a number times a weight. Of many thousands, only the strongest are drawn: red is positive, "
-      + "blue is negative. Point at a node, an output or a pixel, or go there with the arrow keys; Escape lets go.",
-    "每条线是一个信号：一个数乘以一个权重。线有成千上万条，只画出最强的：红色为正，蓝色为负。指向一个节点、输出或像素，或用方向键移到那里；按 Esc 取消。",
+    "Each line is a signal, a number times a weight; of many thousands, the strongest are drawn. Red is positive, blue "
+      + "negative. Point at a node, a digit or a pixel, or move there with the arrow keys; Escape lets go.",
+    "每条线是一个信号：一个数乘以一个权重。线有成千上万条，这里只画最强的；红色为正，蓝色为负。指向节点、数字或像素，或用方向键移动；按 Esc 取消。",
   ],
   diagram: [
     "The network: the image, its hidden units and the ten digits, with the strongest signals between them",
@@ -90,8 +90,5 @@ const TEXTS = {
   diagramPixels: ["784 pixels", "784 个像素"],
   diagramUnits: ["{count} units", "{count} 个单元"],
   diagramDigits: ["10 digits", "10 个数字"],
-  legend: [
-    "Red is positive, blue negative, in units and weights. What you draw or open stays on this page.",
-    "单元和权重中，红色为正，蓝色为负。你写的和打开的图片都只留在本页。",
-  ],
+  privacy: ["What you draw or open stays on this page.", "你写的和打开的图片都只留在本页。"],
 };
