@@ -51,7 +51,7 @@ def write_lesson(
     datamodule.prepare_data()
     training_set = take_every(TRAINING_STRIDE, datamodule.read_images("train"))
     test_set = take_every(TEST_STRIDE, datamodule.read_images("t10k"))
-    data: dict[str, object] = {
+    data = {
         "settings": settings,
         "training": encode_images(training_set),
         "test": encode_images(test_set),

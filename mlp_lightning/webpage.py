@@ -6,6 +6,7 @@ demo.html reads what you draw in the browser, with the network of a checkpoint.
 import base64
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -52,7 +53,7 @@ def fill_page(
     return assemble_page("demo.html", model)
 
 
-def assemble_page(name: str, data: dict[str, object]) -> str:
+def assemble_page(name: str, data: Mapping[str, object]) -> str:
     """Return a page of SOURCES with its scripts, its styles and its data in it."""
     page = read_source(name)
     page = STYLE.sub(lambda link: f"<style>\n{read_source(link[1])}</style>", page)
