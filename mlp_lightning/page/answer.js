@@ -24,8 +24,10 @@ function addProbabilities(list) {
 }
 
 function showProbabilities(list, probabilities) {
+  const answer = probabilities ? greatest(probabilities) : null;
   [...list.children].forEach((row, digit) => {
     const [bar, number] = row.children, share = probabilities?.[digit];
+    row.classList.toggle("greatest", digit === answer);
     bar.style.width = `${100 * (share ?? 0)}%`;
     number.textContent = share === undefined ? "" : formatPercent(share, 2);
   });

@@ -1,86 +1,115 @@
-// The page of a checkpoint: what each layer of its network makes of a digit.
+// The page of a checkpoint: its network as a whole, and what each unit makes of a digit.
 
 const model = JSON.parse($("model").textContent);
 const network = createNetwork(model.sizes, model.activation, new Float32Array(decodeBase64(model.weights).buffer));
-const last = network.layers.length - 1;
-const chosen = [];  // of each layer: the unit that the user points at
-const views = [];  // of each layer: the elements that show it
+const lastLayer = network.layers.length;  // as outputs count layers: 0 is the image
 let outputs = null;  // of all layers, for the digit shown
-let refusal = null;  // says why there is none
+let refusal = () => text("drawOne");  // says why there is none
+let pointed = null;  // {layer, unit}: what the user points at
+let player = null;  // of the digit that goes through at present
 
 /** Show what the network makes of 784 pixels, or why there are none. */
 function showDigit(pixels, reason = null) {
+  player?.stop();
   outputs = pixels && forward(network, pixels);
   refusal = reason;
   drawSquares($("seen"), pixels ?? new Uint8Array(784), greyOf);
   showAnswer($("answer"), outputs?.at(-1), reason);
   showProbabilities($("digits"), outputs?.at(-1));
-  network.layers.forEach((_, k) => showLayer(k));
+  showNetwork();
 }
 
-/** Make the section of a layer: its units, what they compute, and the one pointed at. */
-function addLayer({from, to}, k) {
-  const isOutput = k === last;
-  const section = isOutput ? $("output") : document.createElement("section");
-  if (!isOutput) $("output").before(section);
-  const title = isOutput ? section.querySelector("h2") : add(section, "h2");
-  const units = add(section, "canvas", {className: "units", tabIndex: 0, role: "img"});
-  const columns = countColumnsOf(to);
-  units.onpointermove = units.onpointerdown = ({offsetX, offsetY}) => {
-    const size = units.clientWidth / columns;
-    const row = Math.floor(offsetY / size), column = clamp(Math.floor(offsetX / size), 0, columns - 1);
-    showLayer(k, row * columns + column);
-  };
-  units.onkeydown = event => {
-    const step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[event.key];
-    if (!step) return;
-    event.preventDefault();
-    showLayer(k, findShownUnit(k) + step);
-  };
-  const explanation = add(section, "p");
-  const detail = add(section, "div", {className: "unit"});
-  views.push({units, weights: add(detail, "canvas"), words: add(detail, "p", {className: "quiet"})});
-  languageListeners.add(() => {
-    const activation = text(model.activation), count = formatCount(to), inputs = formatCount(from);
-    title.textContent = isOutput ? text("outputTitle")
-      : text(last > 1 ? "hiddenTitleOf" : "hiddenTitle", {count, layer: k + 1});
-    units.ariaLabel = text("unitsLabel", {count});
-    explanation.textContent = text(isOutput ? "outputText" : "hiddenText", {count, inputs, activation});
-  });
+/** The same, while the eye sees the digit go through the network. */
+function sendDigit(pixels) {
+  showDigit(pixels);
+  player = playSignal(progress => drawDiagram($("diagram"), network, outputs, {highlight: pointed, progress}));
 }
 
-/** The unit whose weights are shown: the one pointed at, else the most active. */
-function findShownUnit(k) {
-  return chosen[k] ?? (outputs ? greatest(outputs[k + 1]) : 0);
+/** Draw the network, and say what there is to know about one unit or pixel. */
+function showNetwork() {
+  drawDiagram($("diagram"), network, outputs, {highlight: pointed});
+  const shown = pointed ?? {layer: lastLayer, unit: outputs ? greatest(outputs.at(-1)) : 0};
+  showWeights(shown);
+  $("words").textContent = shown.layer === 0 ? describePixel(shown.unit) : describeUnit(shown);
 }
 
-/** Show a layer's units, and the weights of one of them. */
-function showLayer(k, pointed = chosen[k]) {
-  const {from, to, weights} = network.layers[k], view = views[k];
-  if (pointed >= 0 && pointed < to) chosen[k] = pointed;
-  const unit = findShownUnit(k), values = outputs?.[k + 1] ?? new Float32Array(to), most = findScale(values);
-  const cell = clamp(Math.floor(320 / countColumnsOf(to)), 4, 20);
-  drawSquares(view.units, values, value => tintOf(value / most), cell, unit);
-  const own = weights.subarray(unit * from, (unit + 1) * from), scale = findScale(own);
-  drawSquares(view.weights, own, weight => tintOf(weight / scale));
-  view.words.textContent = describeUnit(k, unit);
+/** Show the weights of a unit as squares; of a pixel, the weights that the first layer's units give it. */
+function showWeights({layer, unit}) {
+  const {from, weights} = network.layers[Math.max(layer - 1, 0)];
+  const own = layer === 0
+    ? weights.filter((_, i) => i % from === unit)
+    : weights.subarray(unit * from, (unit + 1) * from);
+  const scale = findScale(own);
+  drawSquares($("weights"), own, weight => tintOf(weight / scale));
+}
+
+/** Say what a pixel is, and what the network takes for it. */
+function describePixel(pixel) {
+  const place = {row: Math.floor(pixel / 28) + 1, column: pixel % 28 + 1, count: formatCount(network.sizes[1])};
+  if (!outputs) return text("pixelName", place);
+  const input = outputs[0][pixel];
+  const value = Math.round(255 * (input * STD + MEAN));
+  return joinSentences(text("pixelName", place), text("pixelValue", {value, input: formatSigned(input)}));
 }
 
 /** Say in words how a unit comes to its output. */
-function describeUnit(k, unit) {
-  const {from, to, bias} = network.layers[k];
-  const name = k < last ? text("unitName", {number: unit + 1, count: formatCount(to)}) : text("digitName", {digit: unit});
-  const about = text(k ? "unitWeights" : "pixelWeights", {name, count: formatCount(from)});
+function describeUnit({layer, unit}) {
+  const weighted = network.layers[layer - 1];
+  const isOutput = layer === lastLayer;
+  const name = isOutput
+    ? text("digitName", {digit: unit})
+    : text("unitName", {number: unit + 1, count: formatCount(weighted.to)});
+  const about = text(layer > 1 ? "unitWeights" : "pixelWeights", {name, count: formatCount(weighted.from)});
   if (!outputs) return about;
-  const total = computeSums(network.layers[k], outputs[k])[unit], output = outputs[k + 1][unit];
-  const sum = text("unitSum", {
-    sum: formatSigned(total - bias[unit]),
-    bias: formatSigned(bias[unit]),
+  const total = computeSums(weighted, outputs[layer - 1])[unit];
+  const output = outputs[layer][unit];
+  return joinSentences(about, text("unitSum", {
+    sum: formatSigned(total - weighted.bias[unit]),
+    bias: formatSigned(weighted.bias[unit]),
     total: formatSigned(total),
-    activation: k < last ? model.activation : "softmax",
-    output: k < last ? formatSigned(output) : formatPercent(output, 2),
+    activation: isOutput ? "softmax" : model.activation,
+    output: isOutput ? formatPercent(output, 2) : formatSigned(output),
+  }));
+}
+
+const joinSentences = (one, two) => language === 0 ? `${one} ${two}` : one + two;
+
+/** Point at a unit or pixel, {layer, unit}, or at none. */
+function pointAt(place) {
+  player?.stop();
+  pointed = place;
+  showNetwork();
+}
+
+function connectDiagram(diagram) {
+  diagram.onpointermove = ({offsetX, offsetY}) => {
+    const place = findUnitAt(diagram, network, offsetX, offsetY);
+    if (place) pointAt(place);
+  };
+  diagram.onpointerdown = ({offsetX, offsetY}) => pointAt(findUnitAt(diagram, network, offsetX, offsetY));
+  diagram.onkeydown = event => {
+    if (event.key === "Escape") return pointAt(null);
+    const start = pointed ?? {layer: lastLayer, unit: outputs ? greatest(outputs.at(-1)) : 0};
+    const next = findNextUnit(diagram, network, start, event.key);
+    if (!next) return;
+    event.preventDefault();
+    pointAt(next);
+  };
+  new ResizeObserver(showNetwork).observe(diagram);
+  matchMedia("(prefers-color-scheme: dark)").onchange = showNetwork;
+}
+
+/** Add the part that explains a hidden layer. */
+function addHiddenLayer({from, to}, k) {
+  const part = document.createElement("div");
+  $("output").before(part);
+  const title = add(part, "h2");
+  const explanation = add(part, "p");
+  languageListeners.add(() => {
+    const values = {count: formatCount(to), inputs: formatCount(from), layer: k + 1, activation: text(model.activation)};
+    title.textContent = text(lastLayer > 2 ? "hiddenTitleOf" : "hiddenTitle", values);
+    explanation.textContent = text("hiddenText", values);
   });
-  return language === 0 ? `${about} ${sum}` : about + sum;
 }
 
 function describeRun() {
@@ -89,15 +118,19 @@ function describeRun() {
   return text("aboutTested", {...values, accuracy: `${(100 * model.accuracy).toFixed(2)}%`});
 }
 
-network.layers.forEach(addLayer);
+network.layers.slice(0, -1).forEach(addHiddenLayer);
 addProbabilities($("digits"));
-addSamples(decodeBase64(model.images), model.labels, showDigit);
+const sampleImages = decodeBase64(model.images);
+const samples = model.labels.map((_, i) => sampleImages.subarray(784 * i, 784 * (i + 1)));
+addSamples(samples, model.labels, sendDigit);
 languageListeners.add(() => {
   $("about").textContent = describeRun();
+  $("outputText").textContent = text("outputText", {inputs: formatCount(network.layers.at(-1).from)});
   showAnswer($("answer"), outputs?.at(-1), refusal);
-  network.layers.forEach((_, k) => showLayer(k));
+  showNetwork();
 });
 connectPaper(showDigit);
+connectDiagram($("diagram"));
 connectLanguageSwitch();
 $("samples").firstElementChild.click();
 translatePage();

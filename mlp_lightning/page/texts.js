@@ -42,14 +42,21 @@ const TEXTS = {
   ],
   hiddenTitle: ["{count} hidden units", "{count} 个隐藏单元"],
   hiddenTitleOf: ["{count} hidden units, layer {layer}", "第 {layer} 个隐藏层：{count} 个单元"],
-  unitsLabel: [
-    "What the {count} units put out; the arrow keys go from one to the next",
-    "{count} 个单元的输出；用方向键逐个查看",
+  networkTitle: ["A digit goes through the network", "一个数字穿过网络"],
+  networkText: [
+    "Each line is a signal, a number times a weight; of many thousands, the strongest are drawn. Red is positive, blue "
+      + "negative. Point at a node, a digit or a pixel, or move there with the arrow keys; Escape lets go.",
+    "每条线是一个信号：一个数乘以一个权重。线有成千上万条，这里只画最强的；红色为正，蓝色为负。指向节点、数字或像素，或用方向键移动；按 Esc 取消。",
   ],
+  diagram: [
+    "The network: the image, its hidden units and the ten digits, with the strongest signals between them",
+    "网络：图像、隐藏单元和十个数字，以及它们之间最强的信号",
+  ],
+  weights: ["The weights, as squares", "权重，以方块表示"],
   hiddenText: [
     "{count} numbers. Each unit multiplies the {inputs} numbers before it by {inputs} weights of its own, adds them "
-      + "up with a bias, and {activation}. Point at one to see its weights.",
-    "{count} 个数。每个单元把前一层的 {inputs} 个数分别乘以自己的 {inputs} 个权重，相加，再加上偏置，然后{activation}。指向一个单元，可以看到它的权重。",
+      + "up with a bias, and {activation}.",
+    "{count} 个数。每个单元把前一层的 {inputs} 个数分别乘以自己的 {inputs} 个权重，相加，再加上偏置，然后{activation}。",
   ],
   relu: ["keeps the sum if it is above 0, else 0 (ReLU)", "大于 0 的和保持不变，否则取 0（ReLU）"],
   sigmoid: ["squeezes the sum into 0 to 1 (sigmoid)", "把和压缩到 0 与 1 之间（sigmoid）"],
@@ -61,8 +68,8 @@ const TEXTS = {
   outputTitle: ["10 probabilities come out", "输出：10 个概率"],
   outputText: [
     "10 numbers, one for each digit: sums of the {inputs} numbers before, each times a weight, and a bias. Softmax "
-      + "makes probabilities of them; the largest is the answer. Point at one to see its weights.",
-    "10 个数，每个数字一个：前一层的 {inputs} 个数各乘以一个权重，相加，再加上偏置。softmax 把它们变成概率，最大的就是答案。指向一个数字，可以看到它的权重。",
+      + "makes probabilities of them; the largest is the answer.",
+    "10 个数，每个数字一个：前一层的 {inputs} 个数各乘以一个权重，相加，再加上偏置。softmax 把它们变成概率，最大的就是答案。",
   ],
   unitName: ["Unit {number} of {count}", "第 {number} 个单元（共 {count} 个）"],
   digitName: ["Digit {digit}", "数字 {digit}"],
@@ -72,8 +79,16 @@ const TEXTS = {
     "Times those, added up: {sum}; with its bias, {bias}: {total}; after {activation}: {output}.",
     "各自相乘再相加：{sum}；加上偏置 {bias}：{total}；经过 {activation}：{output}。",
   ],
-  legend: [
-    "Red is positive, blue negative, in units and weights. What you draw or open stays on this page.",
-    "单元和权重中，红色为正，蓝色为负。你写的和打开的图片都只留在本页。",
+  pixelName: [
+    "Pixel in row {row}, column {column}: {count} units give it a weight each.",
+    "第 {row} 行第 {column} 列的像素：{count} 个单元各给它一个权重。",
   ],
+  pixelValue: [
+    "Its value is {value} of 255; normalised, {input} goes in.",
+    "它的值是 {value}（最大 255）；归一化后输入 {input}。",
+  ],
+  diagramPixels: ["784 pixels", "784 个像素"],
+  diagramUnits: ["{count} units", "{count} 个单元"],
+  diagramDigits: ["10 digits", "10 个数字"],
+  privacy: ["What you draw or open stays on this page.", "你写的和打开的图片都只留在本页。"],
 };
