@@ -1,5 +1,6 @@
-// Station 4: what does backpropagation do? Point at a weight, and compare its gradient with what a nudge shows.
+// Station 4: what does backpropagation do? Point at a weight, and compare its gradient with a nudge's.
 
+const WEIGHT_CELL = 9;  // pixels of a picture for each weight
 const MEASUREMENTS = 9;  // of the time that a pass takes: the middle one counts
 
 /** A layer's input or unit in words: a pixel by row and column, others by their number. */
@@ -65,7 +66,18 @@ function showWeightPictures({network, gradients, choice}) {
   for (const [id, ofLayer] of Object.entries(pictures)) {
     const values = ofLayer.subarray(unit * from, (unit + 1) * from);
     const scale = findScale(values);
-    drawSquares($(id), values, value => tintOf(value / scale), 9, input);
+    drawSquares($(id), values, value => tintOf(value / scale), WEIGHT_CELL);
+    frameSquare($(id), values.length, input);
+  }
+}
+
+/** A ring around the chosen weight, visible on any colour. */
+function frameSquare(canvas, count, index) {
+  const columns = countColumnsOf(count);
+  const centre = [index % columns, Math.floor(index / columns)].map(cell => (cell + 0.5) * WEIGHT_CELL);
+  const pencil = canvas.getContext("2d");
+  for (const [name, radius] of [["--ground", WEIGHT_CELL + 1.5], ["--text", WEIGHT_CELL]]) {
+    drawRing(pencil, readColour(name), radius, centre);
   }
 }
 
@@ -90,13 +102,16 @@ function showNudges(station) {
 
 /** Both slopes with the same decimals, so that their difference is that of the numbers shown. */
 function compareSlopes(gradient, slope) {
-  const size = Math.max(Math.abs(gradient), Math.abs(slope), 1e-12);
-  const decimals = Math.min(Math.max(4 - Math.floor(Math.log10(size)), 2), 16);
+  const size = Math.max(Math.abs(gradient), Math.abs(slope)) || 1;
+  const decimals = Math.min(Math.max(4 - Math.floor(Math.log10(size)), 4), 16);
   $("weight-gradient").textContent = formatDecimals(gradient, decimals);
   $("weight-slope").textContent = formatDecimals(slope, decimals);
   const difference = roundTo(gradient, decimals) - roundTo(slope, decimals);
   $("weight-difference").textContent = formatDecimals(difference, decimals);
 }
+
+/** A negative number in brackets, as it is written after another sign. */
+const enclose = number => number.startsWith("−") ? `(${number})` : number;
 
 function fillNudgeTable(trials, epsilon, slope) {
   const [smaller, present, larger] = trials;
@@ -110,7 +125,7 @@ function fillNudgeTable(trials, epsilon, slope) {
   fillTable($("nudge-table"), rows);
   $("nudge-sum").textContent = text("nudgeSum", {
     up: formatDigits(larger.loss - present.loss),
-    down: formatDigits(smaller.loss - present.loss),
+    down: enclose(formatDigits(smaller.loss - present.loss)),
     width: formatDigits(2 * epsilon, 1),
     slope: formatDigits(slope),
   });
@@ -175,11 +190,13 @@ function drawProducts(canvas, products, chosen) {
 /** What all gradients cost by backpropagation, and what they would cost by nudging, as measured here. */
 function showTimes({network, batch, backwardTimes, forwardTimes}) {
   const forward = Number(findMedian(forwardTimes).toFixed(1));
+  const backward = Number(findMedian(backwardTimes).toFixed(1));
   const count = network.numbers.length;
   $("backpropagation-times").textContent = text("backpropagationTimes", {
     images: batch.labels.length,
     count: formatCount(count),
-    backward: formatSigned(findMedian(backwardTimes), 1),
+    backward: formatSigned(backward, 1),
+    ratio: formatSigned(backward / forward, 1),
     forward: formatSigned(forward, 1),
     minutes: formatSigned(2 * count * forward / 60000, 0),
   });
@@ -233,7 +250,7 @@ function connectPathControls(station) {
 function buildBackpropagation(section, lesson) {
   const station = {lesson, choice: null, backwardTimes: [], forwardTimes: []};
   updateWhileSeen(section, lesson, () => {
-    if (station.network === lesson.network && station.choice) {  // another language, or another digit drawn
+    if (station.network === lesson.network && station.choice) {  // only the language changed
       showWeight(station);
       return;
     }

@@ -2,8 +2,9 @@
 
 const DESCENT_RATES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 const DESCENT_KINDS = ["against", "along", "random"];
-const DESCENT_REACH = [-2, 6];  // how far the curve goes, in steps: a little along the gradient, more against it
+const DESCENT_REACH = [-2, 6];  // how many steps the curve goes: a few along the gradient, more against it
 const DESCENT_POINTS = 41;  // of the curve; as many again where it is lowest
+const DESCENT_NEAREST = 0.002;  // steps: a lowest point nearer than this was not resolved
 const DESCENT_RECENT = 10;  // steps whose results are shown as bars
 const DESCENT_SLICE = 30;  // milliseconds of work before the browser may draw
 
@@ -15,23 +16,25 @@ function beginDescent(station) {
   station.unseen = takeFirstImages(lesson.testImages, lesson.testLabels);
   station.steps = 0;
   station.results = {against: [], along: [], random: []};
-  station.said = () => text("descentBegin", {loss: formatDecimals(station.loss, 4)});
+  station.said = () => text("descentBegin", {loss: formatLoss(station.loss)});
   settleDescent(station, lesson.network);
 }
 
-/** Stand at these weights: find the gradient, and draw the next random direction. */
+/** Stand at these weights, and find the gradient. */
 function settleDescent(station, network) {
   const {loss, gradients} = computeGradients(network, station.batch);
-  const descent = gradients.map(gradient => -gradient);
   station.network = network;
   station.loss = loss;
-  const length = measureLength(descent);
-  station.directions = {
-    against: descent,
-    along: gradients,
-    random: drawDirection(descent.length, length, station.seed),
-  };
-  station.slope = length * length;
+  station.unseenLoss = computeLoss(network, station.unseen);
+  station.length = measureLength(gradients);
+  station.directions = {against: gradients.map(gradient => -gradient), along: gradients, random: null};
+}
+
+/** A direction, of the gradient's length. The random one is drawn when it is needed: it takes a while. */
+function findDirection(station, kind) {
+  const {directions, length, network, seed} = station;
+  directions[kind] ??= drawDirection(network.numbers.length, length, seed);
+  return directions[kind];
 }
 
 function readRate() {
@@ -40,16 +43,22 @@ function readRate() {
 
 function takeDescentStep(station, kind) {
   const rate = readRate();
-  const before = station.loss;
-  const unseenBefore = computeLoss(station.network, station.unseen);
-  const predicted = rate * station.slope;  // what the gradient promises
-  const moved = moveNetwork(station.network, station.directions[kind], rate);
+  const {loss, unseenLoss} = station;
+  const predicted = rate * station.length ** 2;  // what the gradient promises for this length
+  const moved = moveNetwork(station.network, findDirection(station, kind), rate);
   if (kind === "random") station.seed++;
   station.steps++;
   settleDescent(station, moved);
-  const result = {before, after: station.loss, unseenBefore, unseenAfter: computeLoss(moved, station.unseen)};
+  const result = {
+    before: loss,
+    after: station.loss,
+    unseenBefore: unseenLoss,
+    unseenAfter: station.unseenLoss,
+  };
   station.results[kind].push(result);
-  station.said = () => describeStep(kind, result, predicted);
+  const isOff = isDead(moved, station.batch);
+  station.said = () =>
+    describeStep(kind, result, predicted) + (isOff ? text("sentenceSpace") + text("stepDead") : "");
   showDescent(station);
 }
 
@@ -57,9 +66,7 @@ function takeDescentStep(station, kind) {
 function describeStep(kind, {before, after}, predicted) {
   const change = after - before;
   const values = {
-    before: formatDecimals(before, 4),
-    after: formatDecimals(after, 4),
-    change: formatDigits(Math.abs(change), 3),
+    ...formatLosses(before, after),
     predicted: formatDigits(predicted, 3),
     times: formatCount(Math.round(predicted / Math.abs(change))),
   };
@@ -83,19 +90,22 @@ function showDescent(station) {
 /** The last result of each kind of step, and the changes of the last few as bars. */
 function showResults({results}) {
   const table = $("descent-table");
-  const pair = (before, after) => `${formatDecimals(before, 4)} → ${formatDecimals(after, 4)}`;
+  const pair = (before, after) => {
+    const losses = formatLosses(before, after);
+    return `${losses.before} → ${losses.after}`;
+  };
   fillTable(table, DESCENT_KINDS.map(kind => {
     const last = results[kind].at(-1);
     const name = text(`kind_${kind}`);
     if (!last) return [name, "–", "–", ""];
     return [name, pair(last.before, last.after), pair(last.unseenBefore, last.unseenAfter), ""];
   }));
-  const all = DESCENT_KINDS.flatMap(kind => results[kind].slice(-DESCENT_RECENT));
-  const scale = Math.max(...all.map(({before, after}) => Math.abs(after - before)).filter(Number.isFinite), 1e-9);
-  DESCENT_KINDS.forEach((kind, row) => {
-    const canvas = add(table.tBodies[0].rows[row].cells[3], "canvas", {className: "recent"});
-    const changes = results[kind].slice(-DESCENT_RECENT).map(({before, after}) => after - before);
-    drawRecent(canvas, changes, scale);
+  const changes = DESCENT_KINDS.map(kind =>
+    results[kind].slice(-DESCENT_RECENT).map(({before, after}) => after - before));
+  const scale = findScale(changes.flat().filter(Number.isFinite));
+  changes.forEach((ofKind, row) => {
+    const cell = table.tBodies[0].rows[row].cells[3];
+    drawRecent(add(cell, "canvas", {className: "recent", ariaHidden: "true"}), ofKind, scale);
   });
 }
 
@@ -122,7 +132,7 @@ async function traceCurves(station) {
   for (const kind of ["against", "random"]) {
     await restAWhile();
     if (station.run !== run) return;
-    const computeLossAt = followLine(station.network, station.batch, station.directions[kind]);
+    const computeLossAt = followLine(station.network, station.batch, findDirection(station, kind));
     const measure = async distances => {
       const points = [];
       let start = performance.now();
@@ -150,17 +160,24 @@ async function traceCurves(station) {
 function showCurves({curves, loss}) {
   const one = curves.against.find(({distance}) => Math.abs(distance - 1) < 1e-9);
   const lowest = findLowest(curves.against);
-  drawCurves($("descent-curve"), curves, loss, one, lowest);
   const [from, to] = DESCENT_REACH;
   const isAtEnd = lowest && (lowest.distance < from + 0.01 || lowest.distance > to - 0.01);
-  const rate = readRate();
-  $("descent-line").textContent = !lowest ? text("stepOverflow") : text(isAtEnd ? "lineFallsOn" : "lineLowest", {
-    loss: formatDecimals(loss, 4),
-    after: formatDecimals(one.loss, 4),
-    lowest: formatDecimals(lowest.loss, 4),
-    distance: formatSigned(lowest.distance, 2),
-    best: formatDigits(lowest.distance * rate, 2),
-    reach: to,
+  drawCurves($("descent-curve"), curves, loss, one, isAtEnd ? null : lowest);
+  $("descent-line").textContent = describeLine(loss, one, lowest, isAtEnd);
+}
+
+/** Where the lowest point of the line is, in words. */
+function describeLine(loss, one, lowest, isAtEnd) {
+  if (!lowest) return text("stepOverflow");
+  const values = {loss: formatLoss(loss), after: formatLoss(one.loss), reach: DESCENT_REACH[1]};
+  if (isAtEnd) return text("lineFallsOn", values);
+  if (Math.abs(lowest.distance) < DESCENT_NEAREST) return text("lineRises", values);
+  const distance = Number(lowest.distance.toPrecision(3));
+  return text("lineLowest", {
+    ...values,
+    lowest: formatLoss(lowest.loss),
+    distance: formatDigits(distance, 3),
+    best: formatDigits(distance * readRate(), 3),
   });
 }
 
@@ -185,7 +202,7 @@ function scaleCurves({against, random}, loss, one, width, height) {
 
 function drawCurves(canvas, curves, loss, one, lowest) {
   const {pencil, width, height} = takePencil(canvas);
-  if (!lowest || !Number.isFinite(loss)) return;
+  if (!Number.isFinite(loss)) return;
   const scales = scaleCurves(curves, loss, one, width, height);
   const {x, y} = scales;
   drawCurveAxes(pencil, scales, width);
@@ -200,9 +217,9 @@ function drawCurves(canvas, curves, loss, one, lowest) {
     drawLine(pencil, colour, 2, ...points.map(point => [x(point.distance), y(point.loss)]));
   }
   pencil.restore();
-  const text = readColour("--text");
-  drawDot(pencil, text, 5, [x(0), y(loss)]);
-  drawRing(pencil, text, 8, [x(lowest.distance), y(lowest.loss)]);
+  const colour = readColour("--text");
+  drawDot(pencil, colour, 5, [x(0), y(loss)]);
+  if (lowest) drawRing(pencil, colour, 8, [x(lowest.distance), y(lowest.loss)]);
   if (Number.isFinite(one.loss)) drawDot(pencil, "rgb(208 43 43)", 6, [x(1), y(one.loss)]);
 }
 

@@ -1,5 +1,5 @@
 // What one weight does to the loss: what a nudge shows, and what comes back to it image by image.
-// A weight is given as {layer, unit, input}: the layer it is in, the unit that it leads to, the input it multiplies.
+// A weight is given as {layer, unit, input}: its layer, the unit it leads to, the input it multiplies.
 
 /** Where a layer's weights begin among all the network's numbers. */
 function findStart({numbers, layers}, layer) {
@@ -24,8 +24,8 @@ function findLargestGradient(network, gradients, layer) {
 }
 
 /**
- * The loss with a weight made smaller by epsilon, as it is, and made larger: [{weight, loss}, …], and the slope
- * that these show. The weight is what float32 makes of it; the slope counts with that.
+ * The loss with a weight made smaller by epsilon, as it is, and made larger: {trials: [{weight, loss}, …],
+ * slope}. The weights are what float32 makes of them; the slope counts with that.
  */
 function nudgeWeight(network, batch, {layer, unit, input}, epsilon) {
   const {weights, from} = network.layers[layer];
@@ -56,7 +56,7 @@ function computeErrors(network, outputs, labels) {
   return errors;
 }
 
-/** The weight's input times the error that comes back to its unit, for each image. Their mean is the gradient. */
+/** For each image, the weight's input times the error at its unit. The mean of these is the gradient. */
 function computeProducts(network, outputs, errors, {layer, unit, input}) {
   const {from, to} = network.layers[layer];
   const count = errors[layer].length / to;
@@ -65,8 +65,8 @@ function computeProducts(network, outputs, errors, {layer, unit, input}) {
 }
 
 /**
- * The lines through which a unit acts on the loss of one image: for each later layer a Float64Array(to * from).
- * The lines of each layer together are the error that comes back to the unit.
+ * The lines through which a unit acts on the loss of one image: for each later layer a
+ * Float64Array(to * from). The lines of each layer together are the error that comes back to the unit.
  */
 function tracePath(network, outputs, errors, {layer, unit}, image) {
   const {slope} = ACTIVATIONS[network.activation];
@@ -98,5 +98,6 @@ function explainWeight(network, outputs, errors, {layer, unit, input}) {
   if (!isLast && images.every(image => errors[layer][image * to + unit] === 0)) return "weightUnitOff";
   if (inputs.every(value => value === 0)) return "weightSourceOff";
   if (layer === 0 && inputs.every(value => value === inputs[0])) return "weightOfPaper";
+  if (images.every(image => inputs[image] * errors[layer][image * to + unit] === 0)) return "weightNeverBoth";
   return isLast ? "weightOfOutput" : "weightOfUnit";
 }

@@ -2,7 +2,7 @@
 // weight, its unit, and all lines from there to the outputs.
 
 const PATHWAY_LINES = 400;  // between two layers, at most: fainter ones could not be seen
-const PATHWAY_MARGIN = 22;  // around the drawing, in pixels: room for the digits beside the outputs
+const PATHWAY_MARGIN = 26;  // around the drawing, in pixels: room for the digits beside the outputs
 
 /** Where the units of each layer stand, in a drawing of this size: a function of (layer, unit). */
 function placePathway({sizes}, width, height) {
@@ -44,7 +44,7 @@ function drawPathwayUnits(pencil, values, layer, {place}) {
   });
 }
 
-/** The strongest lines between two layers, red if they raise the error that comes back, blue if they lower it. */
+/** The strongest lines between two layers: red if they raise the loss, blue if they lower it. */
 function drawPathwayLines(pencil, lines, layer, from, {place}) {
   const scale = findScale(lines);
   const strongest = [...lines.keys()].filter(i => Math.abs(lines[i]) > 0.02 * scale);

@@ -16,7 +16,7 @@ function takeStationBatch({batch}) {
   return {inputs: batch.inputs.subarray(0, count * IMAGE_PIXELS), labels: batch.labels.subarray(0, count)};
 }
 
-/** Call `update` whenever the lesson has changed, but only while the section is on the screen, and not too often. */
+/** Call `update` when the lesson has changed: only while the section is on the screen, and not too often. */
 function updateWhileSeen(section, lesson, update) {
   let isSeen = false;
   let isDue = true;
@@ -55,6 +55,28 @@ function formatDigits(number, digits = 4) {
 /** A number with so many decimals, unless it is too large for them. */
 function formatDecimals(number, decimals) {
   return Math.abs(number) < 1e6 ? formatSigned(number, decimals) : formatDigits(number);
+}
+
+/** A loss: four decimals, or five digits if it is large. */
+function formatLoss(loss) {
+  return Math.abs(loss) < 100 ? formatSigned(loss, 4) : formatDigits(loss, 5);
+}
+
+/** Two losses and their difference, with so many decimals that three digits of the difference are seen. */
+function formatLosses(before, after) {
+  const change = after - before;
+  const isLarge = !(Math.abs(before) < 100 && Math.abs(after) < 100);
+  if (isLarge) {
+    return {before: formatLoss(before), after: formatLoss(after), change: formatDigits(Math.abs(change), 3)};
+  }
+  const places = 2 - Math.floor(Math.log10(Math.abs(change) || 1));
+  const decimals = Math.min(Math.max(places, 4), 9);
+  const difference = roundTo(after, decimals) - roundTo(before, decimals);
+  return {
+    before: formatSigned(before, decimals),
+    after: formatSigned(after, decimals),
+    change: formatSigned(Math.abs(difference), decimals),
+  };
 }
 
 const roundTo = (number, decimals) => Math.round(number * 10 ** decimals) / 10 ** decimals;
@@ -154,7 +176,8 @@ function setSlider(slider, value, last, words) {
 function fillLayers(select, network, chosen) {
   const names = network.layers.map(({from, to}, k) =>
     text("stationLayer", {number: k + 1, from: formatCount(from), to: formatCount(to)}));
-  if (names.some((name, k) => select.options[k]?.textContent !== name) || select.options.length !== names.length) {
+  const present = Array.from(select.options, option => option.textContent);
+  if (names.join() !== present.join()) {  // else an open list would close
     select.replaceChildren(...names.map((name, k) => new Option(name, k)));
   }
   select.value = chosen;

@@ -54,6 +54,12 @@ function followLine(network, batch, direction) {
   };
 }
 
+/** Whether all units of a hidden layer are off for all images: nothing then comes back to the layers before. */
+function isDead(network, batch) {
+  const outputs = computeLogits(network, batch.inputs, batch.labels.length);
+  return outputs.slice(1, -1).some(ofLayer => ofLayer.every(value => value === 0));
+}
+
 /** The lowest of points {distance, loss}; those whose loss is no number do not count. */
 function findLowest(points) {
   return points.filter(({loss}) => Number.isFinite(loss))

@@ -25,8 +25,8 @@ function writeOutSum({from, weights, bias}, inputs, unit, total, decimals = 3) {
 }
 
 /**
- * Softmax in steps: {rows, total}, each row {logit, less, power, probability}. What is subtracted and added up
- * is rounded to what is shown; the probabilities are those of the network.
+ * Softmax in steps: {rows, total}, each row {logit, less, power, probability}. What is subtracted and added
+ * up is rounded to what is shown; the probabilities are those of the network.
  */
 function writeOutSoftmax(logits, decimals = 4) {
   const largestLogit = roundTo(Math.max(...logits), decimals);
@@ -34,7 +34,8 @@ function writeOutSoftmax(logits, decimals = 4) {
   const rows = Array.from(logits, (logit, digit) => {
     const rounded = roundTo(logit, decimals);
     const less = roundTo(rounded - largestLogit, decimals);
-    return {logit: rounded, less, power: roundTo(Math.exp(less), decimals), probability: probabilities[digit]};
+    const power = roundTo(Math.exp(less), decimals);
+    return {logit: rounded, less, power, probability: probabilities[digit]};
   });
   return {rows, total: roundTo(rows.reduce((sum, {power}) => sum + power, 0), decimals)};
 }
@@ -47,13 +48,16 @@ function passDigit({network, drawnPixels, testImages}) {
   return {pixels, outputs, sums};
 }
 
+const findStrongest = outputs => Math.max(outputs.indexOf(Math.max(...outputs)), 0);
+
 function showSums(station) {
   const {network} = station.lesson;
-  station.layer = Math.min(station.layer, network.layers.length - 1);
-  const {from, to, weights} = network.layers[station.layer];
-  station.unit = Math.min(station.unit, to - 1);
-  const {layer, unit} = station;
   const passed = passDigit(station.lesson);
+  station.layer = Math.min(station.layer, network.layers.length - 1);
+  const {layer} = station;
+  const {from, to, weights} = network.layers[layer];
+  station.unit = Math.min(station.unit ?? findStrongest(passed.outputs[layer + 1]), to - 1);
+  const {unit} = station;
   fillLayers($("sums-layer"), network, layer);
   setSlider($("sums-unit"), unit, to - 1, nameUnit(network, layer + 1, unit));
   showFactors(passed.outputs[layer], weights.subarray(unit * from, (unit + 1) * from));
@@ -72,6 +76,11 @@ function showFactors(inputs, weights) {
   }
 }
 
+/** A number as it is added to others: + 0.025 or − 0.025. */
+function withSign(number) {
+  return `${number < 0 ? "−" : "+"} ${formatDecimals(Math.abs(number), 3)}`;
+}
+
 function showTerms(network, {outputs, sums}, layer, unit) {
   const total = sums[layer][unit];
   const sum = writeOutSum(network.layers[layer], outputs[layer], unit, total);
@@ -82,9 +91,9 @@ function showTerms(network, {outputs, sums}, layer, unit) {
     `= ${formatDecimals(product, 3)}`,
   ]);
   if (sum.otherCount) {
-    rows.push([text("sumsOthers", {count: formatCount(sum.otherCount)}), "", "", `+ ${formatDecimals(sum.others, 3)}`]);
+    rows.push([text("sumsOthers", {count: formatCount(sum.otherCount)}), "", "", withSign(sum.others)]);
   }
-  rows.push([text("sumsBias"), "", "", `+ ${formatDecimals(sum.bias, 3)}`]);
+  rows.push([text("sumsBias"), "", "", withSign(sum.bias)]);
   rows.push([text("sumsTotal"), "", "", `= ${formatDecimals(sum.total, 3)}`]);
   fillTable($("sums-table"), rows);
 }
@@ -108,8 +117,8 @@ function showSoftmax(logits) {
     formatDecimals(power, 4),
     formatPercent(probability),
   ]));
-  const likeliest = logits.indexOf(Math.max(...logits));
-  const {power, probability} = rows[Math.max(likeliest, 0)];
+  const likeliest = findStrongest(logits);
+  const {power, probability} = rows[likeliest];
   $("softmax-sum").textContent = text("softmaxSum", {
     total: formatDecimals(total, 4),
     digit: likeliest,
@@ -120,10 +129,11 @@ function showSoftmax(logits) {
 
 /** Build the figure. It follows the network and the digit drawn. */
 function buildSums(section, lesson) {
-  const station = {lesson, layer: 0, unit: 0};
+  const station = {lesson, layer: 0, unit: null};  // until one is chosen, the strongest
   updateWhileSeen(section, lesson, () => showSums(station));
   $("sums-layer").onchange = ({target}) => {
     station.layer = Number(target.value);
+    station.unit = null;
     showSums(station);
   };
   $("sums-unit").oninput = ({target}) => {
