@@ -77,10 +77,15 @@ function addContents() {
 async function startLesson() {
   lesson.training = await unpackImages(model.training);
   lesson.test = await unpackImages(model.test);
+  lesson.testImages = lesson.test.images;
+  lesson.testLabels = lesson.test.labels;
   await lesson.ask({action: "load", training: lesson.training, test: lesson.test});
   lesson.listeners.add(readAgain);
   lesson.listeners.add(showWeights);
   const built = [buildTraining(), buildLinear(lesson), buildSizes(lesson), buildClearing(lesson)];
+  buildSums($("sums"), lesson);
+  buildBackpropagation($("backpropagation"), lesson);
+  buildDescent($("descent"), lesson);
   addContents();
   const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
   addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);

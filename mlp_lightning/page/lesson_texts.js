@@ -100,7 +100,7 @@ Object.assign(TEXTS, {
   ],
   layerSize: ["Hidden layer {layer}", "隐藏层 {layer}"],
   layer: ["Layer", "层"],
-  weights: ["Weights", "权重"],
+  weightsTitle: ["Weights", "权重"],
   biases: ["Biases", "偏置"],
   sum: ["Sum", "小计"],
   total: ["All together", "合计"],
