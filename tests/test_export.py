@@ -69,6 +69,13 @@ for path in sys.argv[2:]:
     numpy.save(path + ".npy", answers)
 assert not {"mlp_lightning", "lightning"} & set(sys.modules)
 """
+# Of a unit in the first layer, from the diagram's centre
+PLACE_OF_UNIT = """
+const {clientWidth, clientHeight} = $("diagram");
+const {xs, ys} = placeLayers($("diagram"), network.sizes)[1];
+const unit = arguments[0];
+return [xs[unit] - clientWidth / 2, ys[unit] - clientHeight / 2];
+"""
 DRIFTING = """
 import torch
 
@@ -271,6 +278,7 @@ def test_the_page_offers_samples_of_mnist(
     headings = [h2.text for h2 in fast_page.find_elements("css selector", "h2")]
     assert headings == [
         "Draw a digit",
+        "A digit goes through the network",
         "784 pixels go in",
         "128 hidden units, layer 1",
         "64 hidden units, layer 2",
@@ -295,13 +303,14 @@ def test_the_page_is_drawn_on_by_mouse_and_keys(fast_page: Any) -> None:
     assert "it is a 1: " in read_text(fast_page, "#answer").lower()
     paper.send_keys(Keys.ESCAPE)
     assert read_text(fast_page, "#answer") == "Draw a digit."
-    units = fast_page.find_element("css selector", ".units")
-    ActionChains(fast_page).move_to_element_with_offset(units, 5, 5).perform()
-    # in the middle of 8 rows of 16
-    unit = read_text(fast_page, ".unit")
-    assert unit.startswith("Unit 73 of 128: its 784 weights")
-    units.send_keys(Keys.ARROW_RIGHT)
-    assert read_text(fast_page, ".unit").startswith("Unit 74 of 128")
+    diagram = fast_page.find_element("id", "diagram")
+    # from its centre to the first layer's 73rd unit
+    away = fast_page.execute_script(PLACE_OF_UNIT, 72)
+    pointer = ActionChains(fast_page)
+    pointer.move_to_element_with_offset(diagram, *map(round, away)).perform()
+    assert read_text(fast_page, "#words").startswith("Unit 73 of 128: its 784 weights")
+    diagram.send_keys(Keys.ARROW_DOWN)
+    assert read_text(fast_page, "#words").startswith("Unit 74 of 128")
 
 
 @pytest.mark.browser

@@ -2,7 +2,7 @@
 
 const MAX_POINTS = 300;  // of a curve; more are averaged in groups
 const MARGIN = {left: 44, right: 8, top: 8, bottom: 20};  // of a chart, for its numbers
-const CHART_HEIGHT = 150;
+const CHART_HEIGHT = 160;
 
 /** A colour of the page's style, such as --text. */
 function getStyleColour(name) {
