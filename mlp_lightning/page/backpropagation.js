@@ -77,7 +77,7 @@ function frameSquare(canvas, count, index) {
   const centre = [index % columns, Math.floor(index / columns)].map(cell => (cell + 0.5) * WEIGHT_CELL);
   const pencil = canvas.getContext("2d");
   for (const [name, radius] of [["--ground", WEIGHT_CELL + 1.5], ["--text", WEIGHT_CELL]]) {
-    drawRing(pencil, readColour(name), radius, centre);
+    drawCircle(pencil, readColour(name), radius, centre);
   }
 }
 

@@ -13,7 +13,7 @@ function beginDescent(station) {
   const {lesson} = station;
   station.source = lesson.network;
   station.batch = takeStationBatch(lesson);
-  station.unseen = takeFirstImages(lesson.testImages, lesson.testLabels);
+  station.unseen = takeFirstImages(lesson.test);
   station.steps = 0;
   station.results = {against: [], along: [], random: []};
   station.said = () => text("descentBegin", {loss: formatLoss(station.loss)});
@@ -210,7 +210,7 @@ function drawCurves(canvas, curves, loss, one, lowest) {
   pencil.beginPath();
   pencil.rect(0, 0, width, scales.bottom + 4);
   pencil.clip();
-  const colours = {random: readColour("--quiet"), against: readColour("--bar")};
+  const colours = {random: readColour("--quiet"), against: readColour("--accent")};
   for (const [kind, colour] of Object.entries(colours)) {
     const points = curves[kind].filter(point => Number.isFinite(point.loss));
     pencil.setLineDash(kind === "random" ? [5, 4] : []);
@@ -219,7 +219,7 @@ function drawCurves(canvas, curves, loss, one, lowest) {
   pencil.restore();
   const colour = readColour("--text");
   drawDot(pencil, colour, 5, [x(0), y(loss)]);
-  if (lowest) drawRing(pencil, colour, 8, [x(lowest.distance), y(lowest.loss)]);
+  if (lowest) drawCircle(pencil, colour, 8, [x(lowest.distance), y(lowest.loss)]);
   if (Number.isFinite(one.loss)) drawDot(pencil, "rgb(208 43 43)", 6, [x(1), y(one.loss)]);
 }
 

@@ -94,10 +94,12 @@ function explainWeight(network, outputs, errors, {layer, unit, input}) {
   const count = errors[layer].length / to;
   const images = [...Array(count).keys()];
   const inputs = images.map(image => outputs[layer][image * from + input]);
-  const isLast = layer === network.layers.length - 1;
-  if (!isLast && images.every(image => errors[layer][image * to + unit] === 0)) return "weightUnitOff";
+  const errorsAtUnit = images.map(image => errors[layer][image * to + unit]);
+  const hasKinks = network.activation === "relu" && layer < network.layers.length - 1;
+  if (!inputs.every(Number.isFinite) || !errorsAtUnit.every(Number.isFinite)) return "weightNoNumber";
+  if (hasKinks && errorsAtUnit.every(error => error === 0)) return "weightUnitOff";
   if (inputs.every(value => value === 0)) return "weightSourceOff";
   if (layer === 0 && inputs.every(value => value === inputs[0])) return "weightOfPaper";
-  if (images.every(image => inputs[image] * errors[layer][image * to + unit] === 0)) return "weightNeverBoth";
-  return isLast ? "weightOfOutput" : "weightOfUnit";
+  if (hasKinks && inputs.every((value, image) => value * errorsAtUnit[image] === 0)) return "weightNeverBoth";
+  return hasKinks ? "weightWithKinks" : "weightWithoutKinks";
 }

@@ -76,12 +76,12 @@ function drawPathway(canvas, network, values, lines, choice, label) {
   }
   const source = place(layer, input);
   const target = place(layer + 1, unit);
-  drawLine(pencil, readColour("--bar"), 3, source, target);
-  drawDot(pencil, readColour("--bar"), 4, source);
-  drawDot(pencil, readColour("--bar"), 6, target);
+  drawLine(pencil, readColour("--accent"), 3, source, target);
+  drawDot(pencil, readColour("--accent"), 4, source);
+  drawDot(pencil, readColour("--accent"), 6, target);
   for (let digit = 0; digit < CLASSES; digit++) {
     const [x, y] = place(values.length - 1, digit);
     writeLabel(pencil, readColour(digit === label ? "--text" : "--quiet"), digit, [x + 14, y + 4]);
-    if (digit === label) drawRing(pencil, readColour("--text"), 9, [x + 14, y]);
+    if (digit === label) drawCircle(pencil, readColour("--text"), 9, [x + 14, y]);
   }
 }

@@ -5,7 +5,7 @@ const MILLISECONDS_BETWEEN_UPDATES = 400;  // while the network learns
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 /** Images in the form of a batch, from the first on, as the stations compute with them. */
-function takeFirstImages(images, labels) {
+function takeFirstImages({images, labels}) {
   const count = Math.min(labels.length, STATION_IMAGES);
   return {inputs: normalise(images.subarray(0, count * IMAGE_PIXELS)), labels: labels.subarray(0, count)};
 }
@@ -62,14 +62,14 @@ function formatLoss(loss) {
   return Math.abs(loss) < 100 ? formatSigned(loss, 4) : formatDigits(loss, 5);
 }
 
-/** Two losses and their difference, with so many decimals that three digits of the difference are seen. */
+/** Two losses and their difference, with so many decimals that two digits of the difference are seen. */
 function formatLosses(before, after) {
   const change = after - before;
   const isLarge = !(Math.abs(before) < 100 && Math.abs(after) < 100);
   if (isLarge) {
     return {before: formatLoss(before), after: formatLoss(after), change: formatDigits(Math.abs(change), 3)};
   }
-  const places = 2 - Math.floor(Math.log10(Math.abs(change) || 1));
+  const places = 1 - Math.floor(Math.log10(Math.abs(change) || 1));
   const decimals = Math.min(Math.max(places, 4), 9);
   const difference = roundTo(after, decimals) - roundTo(before, decimals);
   return {
@@ -116,7 +116,7 @@ function drawDot(pencil, colour, radius, [x, y]) {
   pencil.fill();
 }
 
-function drawRing(pencil, colour, radius, [x, y]) {
+function drawCircle(pencil, colour, radius, [x, y]) {
   pencil.strokeStyle = colour;
   pencil.lineWidth = 1.5;
   pencil.beginPath();
@@ -148,9 +148,10 @@ function connectSquares(canvas, getChosen, choose) {
     const {count} = getChosen();
     const columns = countColumnsOf(count);
     const size = canvas.clientWidth / columns;
-    const column = Math.min(Math.max(Math.floor(offsetX / size), 0), columns - 1);
-    const index = Math.floor(offsetY / size) * columns + column;
-    if (index >= 0 && index < count) choose(index);
+    const findCell = (offset, cells) => Math.min(Math.max(Math.floor(offset / size), 0), cells - 1);
+    const row = findCell(offsetY, Math.ceil(count / columns));
+    const index = row * columns + findCell(offsetX, columns);
+    if (index < count) choose(index);  // the last row may have empty places
   };
   canvas.onpointermove = event => event.buttons & 1 && canvas.onpointerdown(event);
   canvas.onkeydown = event => {

@@ -40,19 +40,19 @@ function writeOutSoftmax(logits, decimals = 4) {
   return {rows, total: roundTo(rows.reduce((sum, {power}) => sum + power, 0), decimals)};
 }
 
-/** The outputs of all layers for the digit drawn, or for the first test image, and each layer's sums. */
-function passDigit({network, drawnPixels, testImages}) {
-  const pixels = drawnPixels ?? testImages.subarray(0, IMAGE_PIXELS);
+/** The outputs of all layers for a digit, and the sums of their units. */
+function passDigit(network, pixels) {
   const outputs = forward(network, pixels);
   const sums = network.layers.map((layer, k) => computeSums(layer, outputs[k]));
-  return {pixels, outputs, sums};
+  return {outputs, sums};
 }
 
 const findStrongest = outputs => Math.max(outputs.indexOf(Math.max(...outputs)), 0);
 
 function showSums(station) {
-  const {network} = station.lesson;
-  const passed = passDigit(station.lesson);
+  const {network, drawnPixels} = station.lesson;
+  station.pixels = drawnPixels ?? station.pixels;  // when the paper is cleared, the digit before stays
+  const passed = passDigit(network, station.pixels);
   station.layer = Math.min(station.layer, network.layers.length - 1);
   const {layer} = station;
   const {from, to, weights} = network.layers[layer];
@@ -129,7 +129,8 @@ function showSoftmax(logits) {
 
 /** Build the figure. It follows the network and the digit drawn. */
 function buildSums(section, lesson) {
-  const station = {lesson, layer: 0, unit: null};  // until one is chosen, the strongest
+  const pixels = lesson.test.images.subarray(0, IMAGE_PIXELS);  // until one is drawn
+  const station = {lesson, pixels, layer: 0, unit: null};  // until a unit is chosen, the strongest
   updateWhileSeen(section, lesson, () => showSums(station));
   $("sums-layer").onchange = ({target}) => {
     station.layer = Number(target.value);

@@ -1,6 +1,6 @@
 // The texts of stations 4 and 5, and of the sums written out.
 
-const TEXTS_STATIONS = {
+Object.assign(TEXTS, {
   noNumber: ["no number", "不是数"],
   stationLayer: ["{number}: {from} → {to}", "第 {number} 层：{from} → {to}"],
   namePixel: ["pixel in row {row}, column {column}", "第 {row} 行第 {column} 列的像素"],
@@ -57,23 +57,28 @@ const TEXTS_STATIONS = {
       + "gradient, but it acts as a second bias: it cannot tell one image from another.",
     "这个像素在全部 {images} 张图片里都是空白：输入始终是 {input}。这个权重仍然有梯度，但它的作用只相当于又一个偏置，无法区分不同的图片。",
   ],
-  weightOfUnit: [
-    "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss "
-      + "bends within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and "
-      + "they agree better.",
-    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯：某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
+  weightWithKinks: [
+    "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss bends "
+      + "within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and they agree "
+      + "better.",
+    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯："
+      + "某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
   ],
-  weightOfOutput: [
-    "This weight leads straight to an output. The loss is the mean over {images} images of the batch. "
-      + "Make the nudge smaller, and both numbers agree better.",
-    "这个权重直接通向输出。损失是这一批 {images} 张图片的平均值。改动越小，两个数就越接近。",
+  weightWithoutKinks: [
+    "The loss is the mean over {images} images of the batch. Make the nudge smaller, and both numbers agree "
+      + "better.",
+    "损失是这一批 {images} 张图片的平均值。改动越小，两个数就越接近。",
+  ],
+  weightNoNumber: [
+    "The network above has numbers no more: its learning rate was too large. Start it again.",
+    "上面的网络里已经不是数了：它的学习率太大。请让它重新开始。",
   ],
   nudgeSize: ["Size of the nudge, ε", "改动的大小 ε"],
   nudgedWeight: ["Weight", "权重"],
   nudgedLoss: ["Loss", "损失"],
   nudgedChange: ["Change", "变化"],
   nudgedDown: ["w − ε", "w − ε"],
-  nudgedNot: ["w, as it is", "w（原值）"],
+  nudgedNot: ["w", "w"],
   nudgedUp: ["w + ε", "w + ε"],
   nudgeSum: [
     "The nudge shows: (loss at w + ε − loss at w − ε) / 2ε = ({up} − {down}) / {width} = {slope}",
@@ -266,4 +271,4 @@ const TEXTS_STATIONS = {
     "The ten powers add up to {total}. For the {digit}: {power} ÷ {total} = {percent}.",
     "十个幂之和是 {total}。数字 {digit}：{power} ÷ {total} = {percent}。",
   ],
-};
+});
