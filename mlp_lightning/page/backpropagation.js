@@ -43,8 +43,8 @@ function showWeight(station) {
   showWeightControls(station);
   showWeightPictures(station);
   showNudges(station);
-  showPath(station);
   showTimes(station);
+  setTimeout(() => showPath(station));  // a task of its own: each takes its time
 }
 
 function showWeightControls({network, choice}) {
@@ -256,7 +256,7 @@ function buildBackpropagation(section, lesson) {
     }
     examineBatch(station);
     const choice = station.choice ?? findLargestGradient(station.network, station.gradients, 0);
-    setTimeout(() => chooseWeight(station, choice));  // a task of its own: each takes its time
+    setTimeout(() => chooseWeight(station, choice));
   });
   connectWeightControls(station);
   connectPathControls(station);

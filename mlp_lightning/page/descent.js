@@ -6,7 +6,6 @@ const DESCENT_REACH = [-2, 6];  // how many steps the curve goes: a few along th
 const DESCENT_POINTS = 41;  // of the curve; as many again where it is lowest
 const DESCENT_NEAREST = 0.002;  // steps: a lowest point nearer than this was not resolved
 const DESCENT_RECENT = 10;  // steps whose results are shown as bars
-const DESCENT_SLICE = 30;  // milliseconds of work before the browser may draw
 
 /** Begin with the network above: a copy is not needed, since a step makes one. */
 function beginDescent(station) {
@@ -125,36 +124,40 @@ function drawRecent(canvas, changes, scale) {
 
 /** Compute both curves in slices, unless the weights or the rate change meanwhile; then draw them. */
 async function traceCurves(station) {
-  const run = Symbol("run");
-  station.run = run;
+  const {network} = station;
   const rate = readRate();
+  if (station.tracing?.network === network && station.tracing.rate === rate) {
+    if (station.curves) showCurves(station);  // in another language, perhaps
+    return;
+  }
+  const tracing = {network, rate};
+  station.tracing = tracing;
+  station.curves = null;
+  const isOutdated = () => station.tracing !== tracing;
   const curves = {};
   for (const kind of ["against", "random"]) {
-    await restAWhile();
-    if (station.run !== run) return;
-    const computeLossAt = followLine(station.network, station.batch, findDirection(station, kind));
-    const measure = async distances => {
-      const points = [];
-      let start = performance.now();
-      for (const distance of distances) {
-        if (performance.now() - start > DESCENT_SLICE) {
-          await restAWhile();
-          start = performance.now();
-        }
-        if (station.run !== run) break;
-        points.push({distance, loss: computeLossAt(distance * rate)});
-      }
-      return points;
-    };
-    const [from, to] = DESCENT_REACH;
-    const points = await measure(Array.from({length: DESCENT_POINTS}, (_, i) =>
-      from + (to - from) * i / (DESCENT_POINTS - 1)));
-    if (kind === "against") points.push(...await measure(refineDistances(points, DESCENT_POINTS)));
-    curves[kind] = points.sort((a, b) => a.distance - b.distance);
+    curves[kind] = await traceCurve(station, kind, rate, isOutdated);
+    if (isOutdated()) return;
   }
-  if (station.run !== run) return;
   station.curves = curves;
   showCurves(station);
+}
+
+/** The loss at points along a direction: [{distance, loss}, …], the distance being in steps. */
+async function traceCurve(station, kind, rate, isOutdated) {
+  await restAWhile();
+  const direction = findDirection(station, kind);
+  await restAWhile();
+  if (isOutdated()) return [];
+  const computeLossAt = followLine(station.network, station.batch, direction);
+  const measure = distance => ({distance, loss: computeLossAt(distance * rate)});
+  const [from, to] = DESCENT_REACH;
+  const distances = Array.from({length: DESCENT_POINTS}, (_, i) =>
+    from + (to - from) * i / (DESCENT_POINTS - 1));
+  const points = await workInSlices(distances, measure, isOutdated);
+  const finer = refineDistances(points, DESCENT_POINTS);
+  points.push(...await workInSlices(finer, measure, isOutdated));
+  return points.sort((one, other) => one.distance - other.distance);
 }
 
 function showCurves({curves, loss}) {

@@ -2,6 +2,7 @@
 
 const STATION_IMAGES = 64;  // of a batch, at most: more would take the page more than 100 ms at once
 const MILLISECONDS_BETWEEN_UPDATES = 400;  // while the network learns
+const MILLISECONDS_OF_A_SLICE = 30;  // of longer work, before the browser may draw
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
 /** Images in the form of a batch, from the first on, as the stations compute with them. */
@@ -40,6 +41,21 @@ function updateWhileSeen(section, lesson, update) {
 
 /** Let the browser do what else it has to: draw, listen. */
 const restAWhile = () => new Promise(resolve => setTimeout(resolve));
+
+/** Do something with each value, and rest whenever it has taken long, until it is outdated. */
+async function workInSlices(values, work, isOutdated) {
+  const results = [];
+  let start = performance.now();
+  for (const value of values) {
+    if (performance.now() - start > MILLISECONDS_OF_A_SLICE) {
+      await restAWhile();
+      start = performance.now();
+    }
+    if (isOutdated()) break;
+    results.push(work(value));
+  }
+  return results;
+}
 
 /** A number with so many digits that count: 0.01234, −5.600 or 1.234 × 10⁻⁷. */
 function formatDigits(number, digits = 4) {
