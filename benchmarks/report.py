@@ -57,6 +57,11 @@ def read_figures(page: Path, name: str) -> str:
     return figures.strip()
 
 
+def find_tables(page: Path) -> list[str]:
+    """Return the names of the tables in a page that accuracy.py writes."""
+    return re.findall(r"<!-- (accuracy\.py:\w+) -->", page.read_text(encoding="utf-8"))
+
+
 def split_at_markers(text: str, name: str) -> tuple[str, str, str]:
     """Return the text up to the first marker, what is between the two, and the rest."""
     start = f"<!-- {name} -->"

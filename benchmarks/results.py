@@ -2,7 +2,7 @@
 
 A header is the second line of a config. A row is the same result in a table between
 markers of benchmarks/accuracy.py; docs/results.md has one for each config, other pages
-for some.
+for some. The Chinese pages have the rows of the English ones.
 """
 
 import re
@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from chinese import SUFFIX, write_translations
 from report import (
     DOCS,
     README,
     ROOT,
+    find_tables,
     format_count,
     format_row,
     read_figures,
@@ -117,9 +119,11 @@ def write_header(config: Path, header: str) -> None:
 def write_rows(config: Path | None, result: Result) -> None:
     """Replace a config's row in all tables with one, or add it to docs/results.md."""
     for page in (README, *sorted(DOCS.glob("*.md"))):
-        text = page.read_text(encoding="utf-8")
-        for name in re.findall(r"<!-- (accuracy\.py:\w+) -->", text):
+        if page.name.endswith(SUFFIX):
+            continue
+        for name in find_tables(page):
             write_row(page, name, config, result)
+    write_translations()
 
 
 def write_row(page: Path, name: str, config: Path | None, result: Result) -> None:

@@ -84,10 +84,11 @@ class MLPCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        """Return Lightning's subcommands and `export`."""
+        """Return Lightning's subcommands, `export` and `lesson`."""
         subcommands = LightningCLI.subcommands()
         # The options that a subcommand does not have.
         subcommands["export"] = {"model", "datamodule"}
+        subcommands["lesson"] = {"model", "datamodule"}
         return subcommands
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -202,7 +203,7 @@ class MLPCLI(LightningCLI):
                 load_weights(self.model, self.start.checkpoint, self.trainer.precision)
             if self.command == "fit":
                 check_training(self.model, self.datamodule, self.trainer)
-        if self.command != "export" and device.type == "cpu":
+        if self.command not in ("export", "lesson") and device.type == "cpu":
             warn_of_slow_precision(self.trainer.precision)
 
     # The subcommands: what this project does before and after Lightning's own

@@ -1,8 +1,8 @@
 """What a command begins with: the words given, on top of the settings of a run.
 
-`fit --ckpt_path` goes on with a run, and has the settings of its config.yaml. All other
-commands use a checkpoint, and have the settings in it. Either way they are parsed
-first, so that the words of the command line win.
+`fit --ckpt_path` goes on with a run, and has the settings of its config.yaml. `lesson`
+has no more than the words. All other commands use a checkpoint, and have the settings
+in it. Either way these are parsed first, so that the words of the command line win.
 """
 
 import json
@@ -56,6 +56,9 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     """
     config = parse(words)
     command = config.subcommand
+    if command == "lesson":
+        config.lesson.trainer.logger = False
+        return Start(config)
     if command != "fit":
         return use_checkpoint(words, parse, config, locks)
     if config.fit.ckpt_path:

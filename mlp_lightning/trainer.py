@@ -1,4 +1,4 @@
-"""Lightning's Trainer as the command line shows it, with one more subcommand: export.
+"""Lightning's Trainer as the command line shows it, with two more subcommands.
 
 LightningCLI makes a subcommand of each method here. The first line of its docstring is
 the help, and each argument but model, dataloaders and datamodule is an option, with its
@@ -19,6 +19,7 @@ from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import silence_libraries
 from mlp_lightning.export import export_checkpoint
+from mlp_lightning.lesson import write_lesson
 
 IDLE: nullcontext[None] = nullcontext()
 
@@ -37,7 +38,7 @@ class IdleProfiler(PassThroughProfiler):
 
 
 class MLPTrainer(Trainer):
-    """Lightning's Trainer, which can also export a checkpoint."""
+    """Lightning's Trainer, which can also export a checkpoint and write the lesson."""
 
     def __init__(
         self,
@@ -174,3 +175,25 @@ class MLPTrainer(Trainer):
             FloatingPointError: The file's answers differ from the checkpoint's.
         """
         export_checkpoint(model, datamodule, output, ckpt_path)
+
+    def lesson(
+        self,
+        model: MLPClassifier,
+        datamodule: MNISTDataModule,
+        output: str = "lesson.html",
+    ) -> None:
+        """Write a page on which the network learns before your eyes, in any browser.
+
+        It begins with the layers, the activation, the seed and the batch size that are
+        set, and with the learning rate and the momentum of SGD.
+
+        Args:
+            model: The network; its weights are drawn anew, by the page.
+            datamodule: Has the images.
+            output: File to write; .html.
+
+        Raises:
+            SettingError: The page cannot train this network, or not by this optimizer,
+                or the file cannot be written.
+        """
+        write_lesson(model, datamodule, output)

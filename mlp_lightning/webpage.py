@@ -6,6 +6,7 @@ demo.html reads what you draw in the browser, with the network of a checkpoint.
 import base64
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from mlp_lightning.mlp import ACTIVATIONS
 SOURCES = Path(__file__).with_name("page")
 PLACEHOLDER = "DATA"  # where a page's data goes, as JSON
 # How a page names its scripts and styles, each on a line of its own.
-SCRIPT = re.compile(r'<script src="(.+)"></script>')
+SCRIPT = re.compile(r'<script(.*) src="(.+)"></script>')
 STYLE = re.compile(r'<link rel="stylesheet" href="(.+)">')
 SAMPLES_PER_DIGIT = 2  # test images that the page offers to begin with
 
@@ -52,12 +53,14 @@ def fill_page(
     return assemble_page("demo.html", model)
 
 
-def assemble_page(name: str, data: dict[str, object]) -> str:
+def assemble_page(name: str, data: Mapping[str, object]) -> str:
     """Return a page of SOURCES with its scripts, its styles and its data in it."""
     page = read_source(name)
     page = STYLE.sub(lambda link: f"<style>\n{read_source(link[1])}</style>", page)
     page = SCRIPT.sub(
-        lambda script: f'<script id="{script[1]}">\n{read_source(script[1])}</script>',
+        lambda script: (
+            f'<script{script[1]} id="{script[2]}">\n{read_source(script[2])}</script>'
+        ),
         page,
     )
     # A "<" in the name of a run could end the script element that holds the data.

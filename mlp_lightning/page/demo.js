@@ -4,7 +4,7 @@ const model = JSON.parse($("model").textContent);
 const network = createNetwork(model.sizes, model.activation, new Float32Array(decodeBase64(model.weights).buffer));
 const lastLayer = network.layers.length;  // as outputs count layers: 0 is the image
 let outputs = null;  // of all layers, for the digit shown
-let refusal = null;  // says why there is none
+let refusal = () => text("drawOne");  // says why there is none
 let pointed = null;  // {layer, unit}: what the user points at
 let player = null;  // of the digit that goes through at present
 
@@ -120,7 +120,9 @@ function describeRun() {
 
 network.layers.slice(0, -1).forEach(addHiddenLayer);
 addProbabilities($("digits"));
-addSamples(decodeBase64(model.images), model.labels, sendDigit);
+const sampleImages = decodeBase64(model.images);
+const samples = model.labels.map((_, i) => sampleImages.subarray(784 * i, 784 * (i + 1)));
+addSamples(samples, model.labels, sendDigit);
 languageListeners.add(() => {
   $("about").textContent = describeRun();
   $("outputText").textContent = text("outputText", {inputs: formatCount(network.layers.at(-1).from)});

@@ -14,3 +14,19 @@ function add(parent, name, properties = {}) {
 function decodeBase64(letters) {
   return Uint8Array.from(atob(letters), letter => letter.charCodeAt(0));
 }
+
+const DRAW_INTERVAL = 60;  // milliseconds from one drawing to the next: more often, they would take the time to train
+
+/** A function that has draw() called soon: once, however often it is asked for meanwhile. */
+function schedule(draw) {
+  let isWaiting = false, drawn = -Infinity;
+  return () => {
+    if (isWaiting) return;
+    isWaiting = true;
+    setTimeout(() => requestAnimationFrame(() => {
+      isWaiting = false;
+      drawn = performance.now();
+      draw();
+    }), drawn + DRAW_INTERVAL - performance.now());
+  };
+}

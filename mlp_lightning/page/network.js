@@ -28,7 +28,7 @@ const ACTIVATIONS = {
   },
 };
 
-/** How many weights and biases a network has whose layers are of these sizes, for example [784, 128, 64, 10]. */
+/** How many weights and biases a network has with layers of these sizes, for example [784, 128, 64, 10]. */
 function countParameters(sizes) {
   let count = 0;
   for (let k = 1; k < sizes.length; k++) {
@@ -60,7 +60,7 @@ function createNetwork(sizes, activation, numbers = new Float32Array(countParame
   return {sizes, activation, numbers, layers};
 }
 
-/** Give the network random numbers: the very ones that torch gives its nn.Linear layers after torch.manual_seed(seed). */
+/** Give the network random numbers: those of torch's nn.Linear layers after torch.manual_seed(seed). */
 function initialise(network, seed) {
   const generator = createGenerator(seed);
   for (const {from, weights, bias} of network.layers) {

@@ -112,11 +112,11 @@ async function openPicture(file, show) {
   }
 }
 
-/** Add a button for each of the sample images, n * 784 bytes; it shows one as it is. */
+/** Add a button for each of the sample images, a list of 784 pixels each; it shows one as it is. */
 function addSamples(images, labels, show) {
   languageListeners.add(() => nameSamples(labels));
-  labels.forEach((label, i) => {
-    const pixels = images.subarray(784 * i, 784 * (i + 1)), negative = document.createElement("canvas");
+  for (const pixels of images) {
+    const negative = document.createElement("canvas");
     const button = add($("samples"), "button", {type: "button"});
     drawSquares(add(button, "canvas"), pixels, greyOf);
     drawSquares(negative, pixels, pixel => greyOf(255 - pixel));
@@ -124,7 +124,7 @@ function addSamples(images, labels, show) {
       layOnPaper(negative);
       show(pixels);
     };
-  });
+  }
 }
 
 function nameSamples(labels) {

@@ -25,7 +25,7 @@ function twistWords(words) {
   }
 }
 
-/** A function that returns the next 32 bits at each call, as torch draws them after torch.manual_seed(seed). */
+/** A function that returns the next 32 bits at each call: torch's on a CPU, after torch.manual_seed(seed). */
 function createGenerator(seed) {
   const words = seedWords(seed);
   let used = MERSENNE_SIZE;  // the words of the seed itself are never given out

@@ -1,0 +1,100 @@
+"""The lesson: a page on which the network learns MNIST before your eyes.
+
+The page holds images and settings, no weights: it draws those that torch would draw for
+the same seed, and trains them in the browser.
+"""
+
+import os
+import zlib
+from pathlib import Path
+
+from torch import Tensor
+from torch.optim import SGD
+from torch.utils.data import TensorDataset
+
+from mlp_lightning.batches import get_seed
+from mlp_lightning.classifier import MLPClassifier
+from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.errors import SettingError
+from mlp_lightning.export import output_error, replace_file
+from mlp_lightning.webpage import (
+    assemble_page,
+    choose_samples,
+    encode_base64,
+    find_activation,
+)
+
+# Every 30th training image and every 20th test image: 2,000 of 60,000, and 500 of
+# 10,000. All of them would make a page of 16 MB.
+TRAINING_STRIDE = 30
+TEST_STRIDE = 20
+
+
+def write_lesson(
+    model: MLPClassifier, datamodule: MNISTDataModule, output: str
+) -> None:
+    """Write the lesson: HTML that needs no other file and no network connection.
+
+    Args:
+        model: The lesson begins with its layers, activation and optimizer.
+        datamodule: Has the images, and the size of a batch.
+        output: File to write, .html.
+
+    Raises:
+        SettingError: The page cannot train this network, or not by this optimizer, or
+            the file cannot be written.
+    """
+    path = Path(os.path.expanduser(output))
+    if path.suffix != ".html":
+        raise output_error(f"must end in .html, got {path}")
+    settings = choose_settings(model, datamodule)
+    datamodule.prepare_data()
+    training_set = take_every(TRAINING_STRIDE, datamodule.read_images("train"))
+    test_set = take_every(TEST_STRIDE, datamodule.read_images("t10k"))
+    data = {
+        "settings": settings,
+        "training": encode_images(training_set),
+        "test": encode_images(test_set),
+        "samples": choose_samples(test_set[1]).tolist(),
+    }
+    page = assemble_page("lesson.html", data).encode("utf-8")
+    replace_file(path, page)
+    print(f"Wrote {path} ({len(page):,} bytes)")
+
+
+def choose_settings(
+    model: MLPClassifier, datamodule: MNISTDataModule
+) -> dict[str, object]:
+    """Return the settings that the lesson begins with, by their names in training.js.
+
+    Raises:
+        SettingError: The page cannot train this network, or not by this optimizer.
+    """
+    optimizer = model.optimizer(model.parameters())
+    if type(optimizer) is not SGD:
+        name = type(optimizer).__name__
+        raise SettingError(f"optimizer: the lesson trains with SGD, got {name}")
+    (options,) = optimizer.param_groups
+    return {
+        "hiddenSizes": list(model.hparams["hidden_sizes"]),
+        "activation": find_activation(model.network),
+        "seed": get_seed(),
+        "learningRate": options["lr"],
+        "momentum": options["momentum"],
+        "batchSize": datamodule.hparams["batch_size"],
+        "clearsGradients": True,
+    }
+
+
+def take_every(stride: int, dataset: TensorDataset) -> tuple[Tensor, Tensor]:
+    """Return every so many images, uint8 (n, 28, 28), and their labels, int64 (n,)."""
+    images, labels = dataset.tensors
+    return images[::stride], labels[::stride]
+
+
+def encode_images(images_and_labels: tuple[Tensor, Tensor]) -> dict[str, str]:
+    """Return the bytes of images, deflated, and of labels, both in base64."""
+    images, labels = images_and_labels
+    pixels = zlib.compress(images.numpy().tobytes(), level=9)
+    digits = labels.byte().numpy().tobytes()
+    return {"images": encode_base64(pixels), "labels": encode_base64(digits)}

@@ -1,0 +1,100 @@
+// The lesson: a network that learns in the page, and five questions that it answers.
+
+const model = JSON.parse($("model").textContent);
+
+/** What the stations share. */
+const lesson = {
+  settings: model.settings,  // of the training panel
+  ask: startWorker(),
+  network: null,  // of the training panel, as it is now
+  batch: null,  // the one that it has last been trained on, or will be first
+  drawnPixels: null,  // the digit on the paper: Uint8Array(784)
+  listeners: new Set(),  // called when the network, the batch or the digit has changed
+};
+let outputs = null;  // of all layers, for the digit on the paper
+let refusal = () => text("drawOne");  // says why there is none
+
+const notifyListeners = schedule(() => {
+  for (const listener of lesson.listeners) listener();
+});
+
+/** Read the digit on the paper anew. */
+function readAgain() {
+  outputs = lesson.drawnPixels && forward(lesson.network, lesson.drawnPixels);
+  showAnswer($("answer"), outputs?.at(-1), refusal);
+  showProbabilities($("digits"), outputs?.at(-1));
+  drawDiagram($("diagram"), lesson.network, outputs);
+}
+
+function showDigit(pixels, reason = null) {
+  lesson.drawnPixels = pixels;
+  refusal = reason;
+  notifyListeners();
+}
+
+/** Take over what the training panel's network has become. */
+function useNetwork({networks, step, settings}) {
+  const {images, labels} = lesson.training;
+  [lesson.network] = networks;
+  lesson.batch = takeBatch({settings, step: Math.max(step - 1, 0)}, images, labels);
+  notifyListeners();
+}
+
+function showWeights() {
+  const [{to, weights}] = lesson.network.layers;
+  drawTiles($("first-layer"), weights, to);
+}
+
+function buildTraining() {
+  const experiment = buildExperiment($("training-panel"), lesson.ask, {
+    id: "training",
+    settings: lesson.settings,
+    variants: [{name: "thisNetwork", changes: {}}],
+    choices: ["batchSize", "learningRate", "momentum"],
+    onChange: useNetwork,
+  });
+  addSeed($("training-panel").children[1], experiment);
+  return experiment;
+}
+
+function addSeed(parent, experiment) {
+  const label = add(parent, "label"), caption = add(label, "span");
+  caption.dataset.text = "seed";
+  const input = add(label, "input", {type: "number", id: "seed", min: 0, max: 2 ** 32 - 1, step: 1});
+  input.value = lesson.settings.seed;
+  input.onchange = () => {
+    if (input.checkValidity() && input.value !== "") change(experiment, {seed: Number(input.value)});
+  };
+}
+
+function addContents() {
+  for (const section of document.querySelectorAll("main section")) {
+    const link = add($("contents"), "a", {href: `#${section.id}`});
+    languageListeners.add(() => { link.textContent = section.querySelector("h2").textContent; });
+  }
+}
+
+async function startLesson() {
+  lesson.training = await unpackImages(model.training);
+  lesson.test = await unpackImages(model.test);
+  lesson.testImages = lesson.test.images;
+  lesson.testLabels = lesson.test.labels;
+  await lesson.ask({action: "load", training: lesson.training, test: lesson.test});
+  lesson.listeners.add(readAgain);
+  lesson.listeners.add(showWeights);
+  const built = [buildTraining(), buildLinear(lesson), buildSizes(lesson), buildClearing(lesson)];
+  buildSums($("sums"), lesson);
+  buildBackpropagation($("backpropagation"), lesson);
+  buildDescent($("descent"), lesson);
+  addContents();
+  const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
+  addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);
+  languageListeners.add(readAgain);
+  connectPaper(showDigit);
+  connectLanguageSwitch();
+  for (const experiment of built) await begin(experiment);
+  $("samples").children[4].click();
+  translatePage();
+}
+
+startLesson();

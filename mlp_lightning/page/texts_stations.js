@@ -1,0 +1,274 @@
+// The texts of stations 4 and 5, and of the sums written out.
+
+Object.assign(TEXTS, {
+  noNumber: ["no number", "不是数"],
+  stationLayer: ["{number}: {from} → {to}", "第 {number} 层：{from} → {to}"],
+  namePixel: ["pixel in row {row}, column {column}", "第 {row} 行第 {column} 列的像素"],
+  nameUnit: ["unit {number}", "第 {number} 个单元"],
+  nameOutput: ["output for {digit}", "数字 {digit} 的输出"],
+  sentenceSpace: [" ", ""],
+
+  // Station 4
+  backpropagationQuestion: ["What does backpropagation do?", "反向传播做了什么？"],
+  backpropagationText: [
+    "For every weight, backpropagation computes the gradient: how fast the loss changes when this weight "
+      + "changes. You can check any of them the slow way: change the one weight a little, and compute the "
+      + "loss anew.",
+    "反向传播为每个权重算出梯度，也就是这个权重变化时，损失变化得有多快。任何一个梯度都可以用笨办法检验：只把这一个权重改动一点点，再重新计算损失。",
+  ],
+  backpropagationTask: [
+    "Choose a layer and a unit, then point at one of its weights; or use the sliders, or the arrow keys "
+      + "on a picture.",
+    "先选一层和其中一个单元，再点它的一个权重；也可以用滑块，或在图上按方向键。",
+  ],
+  weightLayer: ["Layer", "层"],
+  weightUnit: ["Weight that leads to", "权重通向"],
+  weightInput: ["and multiplies the", "它所乘的是"],
+  weightLargest: ["The largest gradient of this layer", "本层梯度最大的权重"],
+  weightRandom: ["A weight of this layer at random", "随机选本层一个权重"],
+  weightPicture: ["The weights of the unit; the arrow keys go from one to the next", "该单元的权重；用方向键逐个移动"],
+  weightPictureCaption: ["The unit’s weights", "该单元的权重"],
+  gradientPicture: [
+    "The gradients of the unit’s weights; the arrow keys go from one to the next",
+    "该单元各权重的梯度；用方向键逐个移动",
+  ],
+  gradientPictureCaption: ["Their gradients", "这些权重的梯度"],
+  saysBackpropagation: ["Backpropagation says", "反向传播算出"],
+  showsNudge: ["The nudge shows", "微小改动测出"],
+  differenceOfBoth: ["Difference", "两者之差"],
+  weightUnitOff: [
+    "This unit is off for all {images} images: its sum is below 0, and ReLU makes 0 of it. A little more "
+      + "or less of a weight does not change that, so the gradient is 0 exactly. Only a nudge large enough "
+      + "to switch the unit on for some image would show anything.",
+    "这个单元对全部 {images} 张图片都不起作用：它的和小于 0，被 ReLU 变成了 0。权重稍大或稍小都改变不了这一点，所以梯度恰好是 0。只有改动大到让它对某张图片起作用，才会看到变化。",
+  ],
+  weightSourceOff: [
+    "What this weight multiplies is 0 for all {images} images. Whatever the weight, 0 times it is 0: so "
+      + "the gradient is 0.",
+    "这个权重所乘的数对全部 {images} 张图片都是 0。不论权重多大，乘以 0 都是 0，所以梯度是 0。",
+  ],
+  weightNeverBoth: [
+    "Wherever this weight has an input among the {images} images, its unit is off, and nothing comes "
+      + "back to it: so the gradient is 0.",
+    "在这 {images} 张图片里，凡是这个权重的输入不为 0 的，它的单元都不起作用，没有误差传回来，所以梯度是 0。",
+  ],
+  weightOfPaper: [
+    "This pixel is paper in all {images} images: its input is {input} each time. The weight does have a "
+      + "gradient, but it acts as a second bias: it cannot tell one image from another.",
+    "这个像素在全部 {images} 张图片里都是空白：输入始终是 {input}。这个权重仍然有梯度，但它的作用只相当于又一个偏置，无法区分不同的图片。",
+  ],
+  weightWithKinks: [
+    "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss bends "
+      + "within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and they agree "
+      + "better.",
+    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯："
+      + "某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
+  ],
+  weightWithoutKinks: [
+    "The loss is the mean over {images} images of the batch. Make the nudge smaller, and both numbers agree "
+      + "better.",
+    "损失是这一批 {images} 张图片的平均值。改动越小，两个数就越接近。",
+  ],
+  weightNoNumber: [
+    "The network above has numbers no more: its learning rate was too large. Start it again.",
+    "上面的网络里已经不是数了：它的学习率太大。请让它重新开始。",
+  ],
+  nudgeSize: ["Size of the nudge, ε", "改动的大小 ε"],
+  nudgedWeight: ["Weight", "权重"],
+  nudgedLoss: ["Loss", "损失"],
+  nudgedChange: ["Change", "变化"],
+  nudgedDown: ["w − ε", "w − ε"],
+  nudgedNot: ["w", "w"],
+  nudgedUp: ["w + ε", "w + ε"],
+  nudgeSum: [
+    "The nudge shows: (loss at w + ε − loss at w − ε) / 2ε = ({up} − {down}) / {width} = {slope}",
+    "微小改动测出：（w + ε 的损失 − w − ε 的损失）÷ 2ε =（{up} − {down}）÷ {width} = {slope}",
+  ],
+  pathTitle: ["The path through which it acts", "它起作用的路径"],
+  pathText: [
+    "The loss is far away from this weight. The weight changes the sum of its unit, that changes the "
+      + "units after it, and these change the outputs. Backpropagation goes the same way back: from the "
+      + "loss, line by line, it takes along how much each sum matters. The stronger a line, the more of that "
+      + "error comes back through it: red says that the loss rises with the unit, blue that it falls.",
+    "损失离这个权重很远：权重改变所在单元的和，单元改变后面的单元，最后改变输出。反向传播沿同一条路往回走：从损失出发，逐条连线带回每个和有多重要，也就是误差。连线越粗，经过它传回的误差越多："
+      + "红色表示单元变大时损失上升，蓝色表示下降。",
+  ],
+  pathPicture: [
+    "The network, and in it all lines that lead from the chosen weight to the outputs",
+    "整个网络，其中画出了从所选权重通向输出的所有连线",
+  ],
+  pathImage: ["Image of the batch", "这一批中的图片"],
+  pathImageValue: ["{number} of {count}, digit {digit}", "第 {number} 张（共 {count} 张），数字 {digit}"],
+  pathProducts: [
+    "A bar for each image of the batch: input times error; the arrow keys go from one to the next",
+    "每张图片一条：输入乘以误差；用方向键逐张移动",
+  ],
+  pathChain: [
+    "Image {number}, digit {digit}: input {input} ({source}) × error {error} (comes back to {target}) = "
+      + "{product}.",
+    "第 {number} 张图片（数字 {digit}）：输入 {input}（{source}）× 误差 {error}（传回{target}）= {product}。",
+  ],
+  errorOfUnit: [
+    "The error is the sum over all lines after the unit, each its weight times the error at its end, "
+      + "times the slope of the activation here, {slope}: this is the chain rule.",
+    "这个误差是该单元之后所有连线的“权重 × 末端误差”之和，再乘以激活函数在此处的斜率 {slope}：这就是链式法则。",
+  ],
+  errorOfOutput: [
+    "The error of an output is its probability less its target: {probability} − {target} = {error}.",
+    "输出的误差等于它的概率减去目标：{probability} − {target} = {error}。",
+  ],
+  pathMean: [
+    "Each bar is this product for one of the {count} images. Their mean is the gradient: {mean}.",
+    "每条竖条是 {count} 张图片之一的这个乘积。它们的平均值就是梯度：{mean}。",
+  ],
+  backpropagationTimes: [
+    "Measured here, for {images} images: backpropagation takes {backward} ms for all {count} gradients "
+      + "at once, as long as {ratio} forward passes. One forward pass takes {forward} ms, and nudging needs "
+      + "two for each number: 2 × {count} × {forward} ms = {minutes} minutes, for one step of training.",
+    "在这台设备上实测（{images} 张图片）：反向传播一次算出全部 {count} 个梯度，用时 {backward} 毫秒，相当于 {ratio} 次前向计算。一次前向计算用时 {forward} "
+      + "毫秒，而逐个改动时每个数需要两次：2 × {count} × {forward} 毫秒 = {minutes} 分钟，这还只够训练一步。",
+  ],
+
+  // Station 5
+  descentQuestion: ["Why update the weights, and why against the gradient?", "为什么要更新权重？为什么要逆着梯度？"],
+  descentText: [
+    "Computing gradients changes nothing: only when the weights change does the network learn. The "
+      + "gradient points to where the loss rises fastest, so a small step the opposite way lets it fall "
+      + "fastest.",
+    "光算出梯度什么也不会改变：只有权重更新了，网络才算学到东西。梯度指向损失上升最快的方向，所以朝相反方向走一小步，损失下降最快。",
+  ],
+  descentTask: [
+    "Take a step against the gradient, one along it, and one at random of the same length. Then raise "
+      + "the learning rate and step again.",
+    "逆着梯度走一步，顺着梯度走一步，再朝随机方向走同样长的一步。然后调大学习率，再走几步。",
+  ],
+  descentRate: ["Learning rate of these steps", "这些步的学习率"],
+  stepAgainst: ["Step against the gradient", "逆着梯度走一步"],
+  stepAlong: ["Step along the gradient", "顺着梯度走一步"],
+  stepRandom: ["Step at random", "随机走一步"],
+  stepBack: ["Back to the network above", "回到上面的网络"],
+  kind_against: ["Against the gradient", "逆着梯度"],
+  kind_along: ["Along the gradient", "顺着梯度"],
+  kind_random: ["At random", "随机方向"],
+  stepLoss: ["Loss of the batch", "这一批的损失"],
+  stepUnseen: ["Loss of 64 test images", "64 张测试图片的损失"],
+  stepRecent: ["Last steps", "最近几步"],
+  descentBegin: ["The loss of the batch is {loss}. No step has been taken.", "这一批的损失是 {loss}。还没有走任何一步。"],
+  stepFell: ["The loss fell by {change}: {before} → {after}.", "损失下降了 {change}：{before} → {after}。"],
+  stepRose: ["The loss rose by {change}: {before} → {after}.", "损失上升了 {change}：{before} → {after}。"],
+  stepRandomSaid: [
+    "At random, the loss changed by only {change}: {before} → {after}. Where the gradient points, the "
+      + "same length promised {predicted}, {times} times as much: nearly all directions hardly matter.",
+    "随机方向只让损失变化了 {change}：{before} → {after}。同样长的一步，沿梯度方向预计变化 {predicted}，是它的 {times} 倍：绝大多数方向几乎没有影响。",
+  ],
+  stepTooLarge: [
+    "Against the gradient, and yet the loss rose by {change}: {before} → {after}. The step was too "
+      + "large. The gradient tells the slope here, not far away: the step went over the valley and up the "
+      + "other side.",
+    "虽然逆着梯度，损失却上升了 {change}：{before} → {after}。这一步太大了。梯度只说明此处的坡度，不说明远处：这一步跨过了谷底，走到了对面的坡上。",
+  ],
+  stepOverflow: [
+    "The loss is no number any more: steps that were too large made the weights larger than numbers can "
+      + "be. Nothing can be learned from here. Go back to the network above, and take a smaller learning "
+      + "rate.",
+    "损失已经不是数了：步子太大，权重超出了数的范围，从这里再也学不到任何东西。请回到上面的网络，改用较小的学习率。",
+  ],
+  stepDead: [
+    "By now all units of a hidden layer are off for all images: no gradient comes back through them, "
+      + "and only the biases behind them still learn.",
+    "现在有一个隐藏层的所有单元对所有图片都不起作用：梯度传不回来，只有后面的偏置还能学习。",
+  ],
+  descentCopy: [
+    "Steps taken: {steps}. They changed a copy: the network above is as it was, and goes on by itself.",
+    "已走 {steps} 步。改变的只是一份副本：上面的网络不受影响。",
+  ],
+  descentFollows: [
+    "These are the weights of the network above. Your steps will change a copy of it.",
+    "这里用的是上面网络的权重。走步时改变的只是一份副本。",
+  ],
+  descentCurve: [
+    "The loss along a line through the present weights: against the gradient, and in a random direction",
+    "沿着经过当前权重的直线的损失：逆着梯度方向，以及随机方向",
+  ],
+  descentLegend: [
+    "Solid line: against the gradient to the right, along it to the left. Dashed line: the next random "
+      + "direction. Dot: here. Red dot: after one step of learning rate {rate}. Ring: the lowest, if it is "
+      + "in view.",
+    "实线：向右是逆着梯度，向左是顺着梯度。虚线：下一个随机方向。黑点：当前位置。红点：以学习率 {rate} 走一步之后。圆圈：最低点（若在图中）。",
+  ],
+  curveAxis: ["steps along the line", "沿直线走的步数"],
+  lineLowest: [
+    "Here the loss is {loss}; one step against the gradient leads to {after}. The lowest on this line, "
+      + "{lowest}, is {distance} steps away: there the learning rate would be {best}.",
+    "此处损失是 {loss}；逆着梯度走一步到 {after}。这条线上最低的是 {lowest}，在 {distance} 步处：相当于学习率 {best}。",
+  ],
+  lineRises: [
+    "Here the loss is {loss}; one step against the gradient leads to {after}. Even a few thousandths of "
+      + "that step go too far: this learning rate is far too large.",
+    "此处损失是 {loss}；逆着梯度走一步到 {after}。哪怕只走这一步的千分之几也过了头：这个学习率实在太大。",
+  ],
+  lineFallsOn: [
+    "Here the loss is {loss}; one step against the gradient leads to {after}. After {reach} steps along "
+      + "this line it would still fall: a larger learning rate would go further at once.",
+    "此处损失是 {loss}；逆着梯度走一步到 {after}。沿这条线走 {reach} 步之后仍在下降：学习率大一些，一步就能走得更远。",
+  ],
+
+  // The sums
+  sumsTitle: ["A sum written out", "把一个和写出来"],
+  sumsText: [
+    "A unit multiplies each of its inputs by a weight of its own, adds all products up, and adds its "
+      + "bias. Here it is for the digit that you have drawn.",
+    "一个单元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。下面就是你写的数字对应的计算。",
+  ],
+  sumsLayer: ["Layer", "层"],
+  sumsUnit: ["Sum of", "求和的是"],
+  sumsInputs: ["The inputs as squares", "输入的方格图"],
+  sumsInputsCaption: ["inputs", "输入"],
+  sumsWeights: ["The weights as squares", "权重的方格图"],
+  sumsWeightsCaption: ["× weights", "× 权重"],
+  sumsProducts: ["The products as squares", "乘积的方格图"],
+  sumsProductsCaption: ["= products", "= 乘积"],
+  sumsFrom: ["From", "来自"],
+  sumsInput: ["Input", "输入"],
+  sumsWeight: ["Weight", "权重"],
+  sumsProduct: ["Product", "乘积"],
+  sumsOthers: ["the other {count} together", "其余 {count} 项合计"],
+  sumsBias: ["bias", "偏置"],
+  sumsTotal: ["sum", "和"],
+  sumsLogit: [
+    "An output has no activation: its sum, {sum}, is the logit of {digit}. Softmax makes probabilities "
+      + "of the ten logits.",
+    "输出没有激活函数：它的和 {sum} 就是数字 {digit} 的 logit。softmax 再把十个 logit 变成概率。",
+  ],
+  sumsBy_relu: [
+    "ReLU keeps a sum above 0 and makes 0 of any other: {sum} becomes {output}.",
+    "ReLU 保留大于 0 的和，其余都变成 0：{sum} 变成 {output}。",
+  ],
+  sumsBy_sigmoid: [
+    "Sigmoid squeezes the sum into 0 to 1: {sum} becomes {output}.",
+    "sigmoid 把和压缩到 0 到 1 之间：{sum} 变成 {output}。",
+  ],
+  sumsBy_tanh: [
+    "Tanh squeezes the sum into −1 to 1: {sum} becomes {output}.",
+    "tanh 把和压缩到 −1 到 1 之间：{sum} 变成 {output}。",
+  ],
+  sumsBy_identity: [
+    "There is no activation: the sum, {sum}, goes on as {output}.",
+    "没有激活函数：和 {sum} 原样传下去，即 {output}。",
+  ],
+  softmaxTitle: ["Softmax, step by step", "softmax 的每一步"],
+  softmaxText: [
+    "Ten sums come out, the logits. Take the largest off each, raise e to each, and divide by the sum of "
+      + "all ten: so all are above 0 and add up to 1.",
+    "网络最后得到十个和，称为 logit。每个减去其中最大的，求 e 的幂，再除以十个幂之和：这样每个都大于 0，总和为 1。",
+  ],
+  softmaxDigit: ["Digit", "数字"],
+  softmaxLogit: ["Logit", "logit"],
+  softmaxLess: ["− largest", "− 最大值"],
+  softmaxPower: ["e to that", "e 的幂"],
+  softmaxProbability: ["÷ sum", "÷ 总和"],
+  softmaxSum: [
+    "The ten powers add up to {total}. For the {digit}: {power} ÷ {total} = {percent}.",
+    "十个幂之和是 {total}。数字 {digit}：{power} ÷ {total} = {percent}。",
+  ],
+});
