@@ -2,25 +2,6 @@
 
 const MAX_POINTS = 300;  // of a curve; more are averaged in groups
 const MARGIN = {left: 44, right: 8, top: 8, bottom: 20};  // of a chart, for its numbers
-const CHART_HEIGHT = 160;
-
-/** A colour of the page's style, such as --text. */
-function getStyleColour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}
-
-/** Make a canvas as wide as it is shown, sharp on any screen; returns its context, in CSS pixels. */
-function fitCanvas(canvas, height) {
-  const density = window.devicePixelRatio || 1;
-  const width = canvas.clientWidth;
-  canvas.width = Math.round(width * density);
-  canvas.height = Math.round(height * density);
-  canvas.style.height = `${height}px`;
-  const pencil = canvas.getContext("2d");
-  pencil.setTransform(density, 0, 0, density, 0, 0);
-  pencil.clearRect(0, 0, width, height);
-  return pencil;
-}
 
 /** Average the points [x, y] of a curve in groups, so that few are left. */
 function thinOut(points) {
@@ -36,12 +17,12 @@ function thinOut(points) {
 }
 
 /**
- * Draw curves: [{points: [[x, y], …], colour, width, dash}], into a frame with the axes
+ * Draw curves: [{points: [[x, y], …], colour, width}], into a frame with the axes
  * {steps, low, high, isLogarithmic, format}. What is higher than the frame is drawn at its upper edge.
  */
 function drawChart(canvas, curves, axes) {
-  const pencil = fitCanvas(canvas, CHART_HEIGHT), width = canvas.clientWidth;
-  const right = width - MARGIN.right, bottom = CHART_HEIGHT - MARGIN.bottom;
+  const {pencil, width, height} = takePencil(canvas);
+  const right = width - MARGIN.right, bottom = height - MARGIN.bottom;
   const scale = axes.isLogarithmic ? Math.log : value => value;
   const low = scale(axes.low), high = scale(axes.high);
   const toX = step => MARGIN.left + (right - MARGIN.left) * step / axes.steps;
@@ -50,36 +31,21 @@ function drawChart(canvas, curves, axes) {
     return bottom - (bottom - MARGIN.top) * Math.min(Math.max(share, 0), 1);
   };
   drawAxes(pencil, axes, {right, bottom, toX, toY});
-  for (const {points, colour, width: lineWidth, dash} of curves) {
-    pencil.beginPath();
-    for (const [step, value] of thinOut(points)) pencil.lineTo(toX(step), toY(value));
-    pencil.strokeStyle = colour;
-    pencil.lineWidth = lineWidth;
-    pencil.setLineDash(dash ?? []);
-    pencil.stroke();
+  for (const {points, colour, width: lineWidth} of curves) {
+    const places = thinOut(points).map(([step, value]) => [toX(step), toY(value)]);
+    drawLine(pencil, colour, lineWidth, ...places);
   }
-  pencil.setLineDash([]);
 }
 
 function drawAxes(pencil, axes, {right, bottom, toX, toY}) {
-  pencil.font = "12px system-ui, sans-serif";
-  pencil.fillStyle = getStyleColour("--quiet");
-  pencil.strokeStyle = getStyleColour("--line");
-  pencil.lineWidth = 1;
-  pencil.textAlign = "right";
-  pencil.textBaseline = "middle";
+  const colour = readColour("--quiet");
   for (const value of listTicks(axes)) {
     const y = Math.round(toY(value)) + 0.5;
-    pencil.beginPath();
-    pencil.moveTo(MARGIN.left, y);
-    pencil.lineTo(right, y);
-    pencil.stroke();
-    pencil.fillText(axes.format(value), MARGIN.left - 6, y);
+    drawLine(pencil, readColour("--line"), 1, [MARGIN.left, y], [right, y]);
+    writeLabel(pencil, colour, axes.format(value), [MARGIN.left - 6, y + 4], "right");
   }
-  pencil.textBaseline = "alphabetic";
-  pencil.fillText(text("stepsAxis", {count: formatCount(axes.steps)}), right, bottom + 15);
-  pencil.textAlign = "left";
-  pencil.fillText("0", toX(0), bottom + 15);
+  writeLabel(pencil, colour, text("stepsAxis", {count: formatCount(axes.steps)}), [right, bottom + 15], "right");
+  writeLabel(pencil, colour, "0", [toX(0), bottom + 15], "left");
 }
 
 /** Where the lines of a chart are, and their numbers: five at equal distances, or the powers of ten. */

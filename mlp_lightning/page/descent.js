@@ -223,7 +223,7 @@ function drawCurves(canvas, curves, loss, one, lowest) {
   const colour = readColour("--text");
   drawDot(pencil, colour, 5, [x(0), y(loss)]);
   if (lowest) drawCircle(pencil, colour, 8, [x(lowest.distance), y(lowest.loss)]);
-  if (Number.isFinite(one.loss)) drawDot(pencil, "rgb(208 43 43)", 6, [x(1), y(one.loss)]);
+  if (Number.isFinite(one.loss)) drawDot(pencil, tintOf(1), 6, [x(1), y(one.loss)]);
 }
 
 function drawCurveAxes(pencil, {low, high, left, bottom, x, y}, width) {

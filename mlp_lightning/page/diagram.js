@@ -16,7 +16,7 @@ const SIGNAL_SECONDS = 1.1;  // a digit's way through the network
  */
 function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} = {}) {
   if (canvas.clientWidth === 0) return;  // it is not shown at present
-  const pencil = preparePencil(canvas);
+  const {pencil} = takePencil(canvas);
   const theme = readTheme(canvas);
   const places = placeLayers(canvas, network.sizes);
   const lines = findShownLines(network, outputs);
@@ -38,16 +38,6 @@ function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} 
   }
   if (highlight) drawRing(pencil, places[highlight.layer], highlight.unit, theme);
   drawLayerNames(pencil, canvas, places, network.sizes, theme);
-}
-
-/** A context for drawing in CSS pixels, with as many real ones as the screen has; all is erased. */
-function preparePencil(canvas) {
-  const density = window.devicePixelRatio;
-  canvas.width = Math.round(canvas.clientWidth * density);
-  canvas.height = Math.round(canvas.clientHeight * density);
-  const pencil = canvas.getContext("2d");
-  pencil.scale(density, density);
-  return pencil;
 }
 
 /** The colours and the typeface that the style sheet gives the canvas. */

@@ -92,18 +92,6 @@ function addResults(section, experiment) {
   experiment.table = addTable(section, titles);
 }
 
-/** Add a table with these titles, names of TEXTS, and no rows. */
-function addTable(parent, titles) {
-  const table = add(parent, "table", {className: "numbers"});
-  const row = add(add(table, "thead"), "tr");
-  for (const title of titles) {
-    if (title) add(row, "th", {scope: "col"}).dataset.text = title;
-    else add(row, "td");
-  }
-  add(table, "tbody");
-  return table;
-}
-
 /** Change settings; some need new networks, the others take effect with the next step. */
 function change(experiment, changes) {
   Object.assign(experiment.settings, changes);

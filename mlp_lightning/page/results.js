@@ -11,7 +11,7 @@ const TEST_CURVES = {loss: "testLoss", accuracy: "testAccuracy"};
 function drawExperimentChart({charts, histories, step, variants}, name) {
   const curves = [];
   histories.forEach((history, i) => {
-    const colour = getStyleColour(CURVE_COLOURS[i]), testName = TEST_CURVES[name];
+    const colour = readColour(CURVE_COLOURS[i]), testName = TEST_CURVES[name];
     curves.push({points: history[name], colour: testName ? `${colour}66` : colour, width: 1.5});
     if (testName) curves.push({points: history[testName], colour, width: 2.5});
   });

@@ -9,6 +9,8 @@ function listTerms(sizes) {
 
 function buildSizes(lesson) {
   const {settings, ask} = lesson;
+  const termTable = addTable($("size-terms"), ["layer", "weightsTitle", "biases", "sum"]);
+  const tryTable = addTable($("size-tries"), ["network", "parameters", "steps", "stepTime", "testAccuracy"]);
   const tries = new Map();  // from sizes to what a network of these has reached
   const experiment = buildExperiment($("sizes-panel"), ask, {
     id: "sizes",
@@ -48,8 +50,8 @@ function buildSizes(lesson) {
     const time = milliseconds.length ? findMedian(milliseconds.slice(-50)).toFixed(1) : "–";
     fillTerms(network.sizes, parameters);
     if (step > 0) tries.set(sizes, [sizes, parameters, formatCount(step), time, accuracy]);
-    fillTable($("size-tries"), [...tries.values()]);
-    $("size-tries").hidden = tries.size === 0;
+    fillTable(tryTable, [...tries.values()]);
+    tryTable.hidden = tries.size === 0;
     drawDiagram($("sizes-diagram"), network, lesson.drawnPixels && forward(network, lesson.drawnPixels));
   }
 
@@ -60,7 +62,7 @@ function buildSizes(lesson) {
       `+ ${formatCount(biases)}`,
       `= ${formatCount(weights + biases)}`,
     ]);
-    fillTable($("size-terms"), [...rows, [text("total"), "", "", `= ${total}`]]);
+    fillTable(termTable, [...rows, [text("total"), "", "", `= ${total}`]]);
   }
 
   return experiment;

@@ -1,13 +1,15 @@
 // Pictures made of squares, one for each number: images, units, weights.
 
+const POSITIVE = [208, 43, 43], NEGATIVE = [36, 102, 214];  // red, green, blue
+
 const greatest = values => values.indexOf(largest(values));
 const findScale = values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
 const greyOf = pixel => `rgb(${pixel} ${pixel} ${pixel})`;  // 0 black to 255 white
 
 /** The colour of a share from −1 to 1: blue is negative, red is positive. */
 function tintOf(share) {
-  const colour = share > 0 ? "208 43 43" : "36 102 214";
-  return `rgb(${colour} / ${0.06 + 0.94 * Math.abs(share)})`;
+  const [red, green, blue] = share > 0 ? POSITIVE : NEGATIVE;
+  return `rgb(${red} ${green} ${blue} / ${0.06 + 0.94 * Math.abs(share)})`;
 }
 
 /** How many squares stand side by side: 28 of an image, else about as many as below one another. */
@@ -50,7 +52,7 @@ function drawTiles(canvas, weights, count) {
 function paintTile(weights, scale) {
   const tile = new ImageData(TILE_SIDE, TILE_SIDE);
   weights.forEach((weight, i) => {
-    const colour = weight > 0 ? [208, 43, 43] : [36, 102, 214];
+    const colour = weight > 0 ? POSITIVE : NEGATIVE;
     tile.data.set([...colour, 15 + 240 * Math.abs(weight) / scale], 4 * i);
   });
   return tile;

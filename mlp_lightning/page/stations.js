@@ -103,61 +103,6 @@ function findMedian(values) {
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** Make a canvas as fine as the screen. The pencil then measures in CSS pixels. */
-function takePencil(canvas) {
-  const {clientWidth: width, clientHeight: height} = canvas;
-  canvas.width = Math.round(width * devicePixelRatio);
-  canvas.height = Math.round(height * devicePixelRatio);
-  const pencil = canvas.getContext("2d");
-  pencil.scale(devicePixelRatio, devicePixelRatio);
-  pencil.font = "12px system-ui, sans-serif";
-  return {pencil, width, height};
-}
-
-/** A colour of the style sheet, such as "--text": it depends on light or dark. */
-const readColour = name => getComputedStyle(document.documentElement).getPropertyValue(name);
-
-function drawLine(pencil, colour, width, ...points) {
-  pencil.strokeStyle = colour;
-  pencil.lineWidth = width;
-  pencil.beginPath();
-  for (const [x, y] of points) pencil.lineTo(x, y);
-  pencil.stroke();
-}
-
-function drawDot(pencil, colour, radius, [x, y]) {
-  pencil.fillStyle = colour;
-  pencil.beginPath();
-  pencil.arc(x, y, radius, 0, 2 * Math.PI);
-  pencil.fill();
-}
-
-function drawCircle(pencil, colour, radius, [x, y]) {
-  pencil.strokeStyle = colour;
-  pencil.lineWidth = 1.5;
-  pencil.beginPath();
-  pencil.arc(x, y, radius, 0, 2 * Math.PI);
-  pencil.stroke();
-}
-
-function writeLabel(pencil, colour, words, [x, y], align = "center") {
-  pencil.fillStyle = colour;
-  pencil.textAlign = align;
-  pencil.fillText(words, x, y);
-}
-
-/** Fill a table's body, of whose rows the first cell is a heading. */
-function fillTable(table, rows) {
-  table.tBodies[0].replaceChildren(...rows.map(cells => {
-    const row = document.createElement("tr");
-    cells.forEach((words, i) => {
-      if (i === 0) add(row, "th", {scope: "row", textContent: words});
-      else add(row, "td", {textContent: words});
-    });
-    return row;
-  }));
-}
-
 /** Let one of a picture's squares be chosen, by pointing at it or with the arrow keys. */
 function connectSquares(canvas, getChosen, choose) {
   canvas.onpointerdown = ({offsetX, offsetY}) => {

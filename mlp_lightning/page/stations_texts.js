@@ -9,7 +9,7 @@ Object.assign(TEXTS, {
   sentenceSpace: [" ", ""],
 
   // Station 4
-  backpropagationQuestion: ["What does backpropagation do?", "反向传播做了什么？"],
+  backpropagationQuestion: ["4. What does backpropagation do?", "4. 反向传播做了什么？"],
   backpropagationText: [
     "For every weight, backpropagation computes the gradient: how fast the loss changes when this weight "
       + "changes. You can check any of them the slow way: change the one weight a little, and compute the "
@@ -130,7 +130,7 @@ Object.assign(TEXTS, {
   ],
 
   // Station 5
-  descentQuestion: ["Why update the weights, and why against the gradient?", "为什么要更新权重？为什么要逆着梯度？"],
+  descentQuestion: ["5. Why update the weights, and why against the gradient?", "5. 为什么要更新权重？为什么要逆着梯度？"],
   descentText: [
     "Computing gradients changes nothing: only when the weights change does the network learn. The "
       + "gradient points to where the loss rises fastest, so a small step the opposite way lets it fall "
