@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy
 import pytest
+from browser import read_complaints
 from support import ROOT
-
-from benchmarks.browser import read_complaints
 
 pytestmark = pytest.mark.browser
 PAGE = ROOT / "docs/demo/index.html"
@@ -121,8 +120,8 @@ def test_the_strongest_signals_are_drawn(only: dict[str, int], page: Any) -> Non
     # An 8, for which the first layer's eighth unit is active
     page.execute_script("outputs[1][7] = 1.5")
     found = page.execute_script(LINES, 40, only)
-    inputs = numpy.float32(found["inputs"])
-    signals = numpy.float32(found["weights"]).reshape(-1, len(inputs)) * inputs
+    inputs = numpy.array(found["inputs"], numpy.float32)
+    signals = numpy.array(found["weights"]).reshape(-1, len(inputs)) * inputs
     if "unit" in only:
         signals = signals[only["unit"]]
     elif "input" in only:

@@ -22,8 +22,8 @@ function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} 
   const lines = findShownLines(network, outputs);
   const front = progress < 1 ? progress * canvas.clientWidth : Infinity;
   const strength = highlight ? 0.25 : 1;
-  drawPixels(pencil, places[0], outputs?.[0], theme);
   if (progress < 1) drawLines(pencil, places, lines, {...theme, positive: theme.line, negative: theme.line}, 1);
+  drawPixels(pencil, places[0], outputs?.[0], theme);
   cutAtFront(pencil, front, () => {
     drawLines(pencil, places, lines, theme, outputs ? strength : 0.6 * strength);
     if (highlight) drawLines(pencil, places, findLinesOf(network, outputs, highlight), theme, 1);
@@ -242,7 +242,7 @@ function drawProbabilities(pencil, {xs, ys, radius, left, right}, probabilities,
   const answer = greatest(probabilities);
   const isWide = right - left >= WIDE_OUTPUTS;
   const start = xs[0] + radius + 26;
-  const room = right - start - (isWide ? 56 : 0);
+  const room = right - start - (isWide ? 64 : 0);
   probabilities.forEach((share, digit) => {
     const y = ys[digit];
     const isAnswer = digit === answer;

@@ -12,6 +12,7 @@ const lesson = {
   listeners: new Set(),  // called when the network, the batch or the digit has changed
 };
 let outputs = null;  // of all layers, for the digit on the paper
+let firstWeights = null;  // of the first layer, at the beginning
 let refusal = () => text("drawOne");  // says why there is none
 
 const notifyListeners = schedule(() => {
@@ -22,7 +23,6 @@ const notifyListeners = schedule(() => {
 function readAgain() {
   outputs = lesson.drawnPixels && forward(lesson.network, lesson.drawnPixels);
   showAnswer($("answer"), outputs?.at(-1), refusal);
-  showProbabilities($("digits"), outputs?.at(-1));
   drawDiagram($("diagram"), lesson.network, outputs);
 }
 
@@ -36,13 +36,16 @@ function showDigit(pixels, reason = null) {
 function useNetwork({networks, step, settings}) {
   const {images, labels} = lesson.training;
   [lesson.network] = networks;
+  if (step === 0) firstWeights = lesson.network.layers[0].weights;
   lesson.batch = takeBatch({settings, step: Math.max(step - 1, 0)}, images, labels);
   notifyListeners();
 }
 
+/** Show the first layer's weights, or how they have changed since the beginning. */
 function showWeights() {
   const [{to, weights}] = lesson.network.layers;
-  drawTiles($("first-layer"), weights, to);
+  const isOfChanges = $("shows-changes").checked;
+  drawTiles($("first-layer"), isOfChanges ? weights.map((weight, i) => weight - firstWeights[i]) : weights, to);
 }
 
 function buildTraining() {
@@ -77,15 +80,21 @@ function addContents() {
 async function startLesson() {
   lesson.training = await unpackImages(model.training);
   lesson.test = await unpackImages(model.test);
+  lesson.testImages = lesson.test.images;
+  lesson.testLabels = lesson.test.labels;
   await lesson.ask({action: "load", training: lesson.training, test: lesson.test});
   lesson.listeners.add(readAgain);
   lesson.listeners.add(showWeights);
   const built = [buildTraining(), buildLinear(lesson), buildSizes(lesson), buildClearing(lesson)];
+  buildSums($("sums"), lesson);
+  buildBackpropagation($("backpropagation"), lesson);
+  buildDescent($("descent"), lesson);
   addContents();
   const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
   addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);
   languageListeners.add(readAgain);
   connectPaper(showDigit);
+  $("shows-changes").onchange = showWeights;
   connectLanguageSwitch();
   for (const experiment of built) await begin(experiment);
   $("samples").children[4].click();

@@ -42,13 +42,23 @@ Object.assign(TEXTS, {
     "每一步，网络读一批图片，损失说明答案错得多厉害，然后每个权重都改变一点点，让答案错得少一些。初始权重与 PyTorch 用同一随机种子得到的完全相同。",
   ],
   trainingTask: [
-    "Press Train. Watch the pictures below: the noise in them turns into strokes.",
-    "按“训练”。看下面的图片：噪声慢慢变成笔画。",
+    "Press Train, and watch how sure it becomes of the digit. Then draw one of your own.",
+    "按“训练”，看它对这个数字越来越有把握。然后自己写一个。",
   ],
-  firstLayerTitle: [
-    "The weights of the first hidden layer, one picture for each unit",
-    "第一个隐藏层的权重，每个单元一幅图",
+  drawText: [
+    "784 pixels go in on the left, ten probabilities come out on the right. While the network is trained, it reads your "
+      + "digit anew after each step.",
+    "784 个像素从左边进去，十个概率从右边出来。训练时，网络每走一步都会重新读你写的数字。",
   ],
+  firstLayerTitle: ["What the first hidden layer learns", "第一个隐藏层学到了什么"],
+  firstLayerText: [
+    "One picture for each unit: its 784 weights, where they meet the pixels. Red is positive, blue negative. Most of each "
+      + "weight is the random number that it began with; what training adds to it are strokes that the unit looks for, or "
+      + "looks out for.",
+    "每个单元一幅图：它的 784 个权重，各在所对应像素的位置。红色为正，蓝色为负。每个权重的大部分仍是开始时的随机数；训练加上去的，是这个单元所寻找或所排斥的笔画。",
+  ],
+  showsChanges: ["only what training has changed", "只看训练改变的部分"],
+  fewImagesTitle: ["Why not 94.5 %?", "为什么不是 94.5 %？"],
   fewImages: [
     "It ends near 88 % and not at the 94.5 % of the tutorial's network, which sees 55,000 images. This page holds 2,000 for "
       + "training, so that it stays small, and 500 for the test. With so few images, the network learns to know them by "
@@ -56,13 +66,6 @@ Object.assign(TEXTS, {
     "准确率停在 88 % 左右，而不是教程网络的 94.5 %，因为后者看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。",
   ],
 
-  // What it makes of a digit
-  readingTitle: ["What it makes of your digit", "它怎样看你写的数字"],
-  readingText: [
-    "Draw a digit: 784 pixels go in on the left, ten probabilities come out on the right. While the network is trained, "
-      + "it reads your digit anew after each step.",
-    "写一个数字：784 个像素从左边进去，十个概率从右边出来。训练时，网络每走一步都会重新读你写的数字。",
-  ],
   diagramLabel: ["The network: its layers and its strongest connections", "网络：各层和最强的连接"],
 
   // Station 1
@@ -100,7 +103,7 @@ Object.assign(TEXTS, {
   ],
   layerSize: ["Hidden layer {layer}", "隐藏层 {layer}"],
   layer: ["Layer", "层"],
-  weights: ["Weights", "权重"],
+  weightsTitle: ["Weights", "权重"],
   biases: ["Biases", "偏置"],
   sum: ["Sum", "小计"],
   total: ["All together", "合计"],

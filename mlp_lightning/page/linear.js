@@ -46,6 +46,6 @@ function buildLinear(lesson) {
     const merged = mergeLayers(networks[1]);
     drawTiles($("product"), merged.layers[0].weights, CLASSES);
     const difference = compareLogits(networks[1], merged, lesson.batch);
-    $("product-difference").textContent = text("productDifference", {difference: difference.toExponential(0)});
+    $("product-difference").textContent = text("productDifference", {difference: formatDigits(difference, 1)});
   }
 }

@@ -49,6 +49,7 @@ function buildSizes(lesson) {
     fillTerms(network.sizes, parameters);
     if (step > 0) tries.set(sizes, [sizes, parameters, formatCount(step), time, accuracy]);
     fillTable($("size-tries"), [...tries.values()]);
+    $("size-tries").hidden = tries.size === 0;
     drawDiagram($("sizes-diagram"), network, lesson.drawnPixels && forward(network, lesson.drawnPixels));
   }
 

@@ -39,16 +39,16 @@ function drawTiles(canvas, weights, count) {
   const columns = count > 16 ? 16 : count, step = TILE_SIDE + TILE_GAP;
   canvas.width = columns * step - TILE_GAP;
   canvas.height = Math.ceil(count / columns) * step - TILE_GAP;
-  const pencil = canvas.getContext("2d");
+  const pencil = canvas.getContext("2d"), scale = findScale(weights);
   for (let unit = 0; unit < count; unit++) {
-    const tile = paintTile(weights.subarray(784 * unit, 784 * (unit + 1)));
+    const tile = paintTile(weights.subarray(784 * unit, 784 * (unit + 1)), scale);
     pencil.putImageData(tile, unit % columns * step, Math.floor(unit / columns) * step);
   }
 }
 
 /** An image of 784 weights, in the colours of tintOf: it is drawn too often for a square at a time. */
-function paintTile(weights) {
-  const tile = new ImageData(TILE_SIDE, TILE_SIDE), scale = findScale(weights);
+function paintTile(weights, scale) {
+  const tile = new ImageData(TILE_SIDE, TILE_SIDE);
   weights.forEach((weight, i) => {
     const colour = weight > 0 ? [208, 43, 43] : [36, 102, 214];
     tile.data.set([...colour, 15 + 240 * Math.abs(weight) / scale], 4 * i);

@@ -1,0 +1,496 @@
+"""The lesson: what the command writes, and that each of its controls does something."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support import ROOT, RunCommand, get_error_line, read_complaints, read_mnist
+from torch.nn.utils import parameters_to_vector
+
+from mlp_lightning import webpage
+from mlp_lightning.__main__ import main
+from mlp_lightning.mlp import MLP
+
+MAX_PAGE_SIZE = 1_500_000  # bytes
+MAX_SECONDS = 30  # for the page to do what it is asked to, on a busy machine
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
+SCREENS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+IS_READY = """
+return typeof experiments !== "undefined" && experiments.length === 4 && outputs
+  && experiments.every(({networks}) => networks) && $("answer").textContent !== "";
+"""
+# What a learner sees in the part of the page that an element belongs to.
+SEE = """
+const part = arguments[0].closest("section") ?? document.body;
+const pictures = [...part.querySelectorAll("canvas")].map(canvas => canvas.toDataURL());
+return [part.innerText, ...pictures].join();
+"""
+CENTRE = """
+arguments[0].scrollIntoView({block: "center", behavior: "instant"});
+const {left, top, width, height} = arguments[0].getBoundingClientRect();
+return [left + arguments[1] * width, top + arguments[2] * height];
+"""
+# What has to be done first, for a control to have something to do.
+PREPARATIONS = {
+    "training-restart": "training-step",
+    "linear-restart": "linear-step",
+    "sizes-restart": "sizes-step",
+    "clearing-restart": "clearing-step",
+    "clear": "samples",
+    "weight-largest": "weight-random",
+    "descent-back": "descent-against",
+}
+KEYS = {"range": "ARROW_LEFT", "number": "ARROW_UP", "canvas": "ARROW_RIGHT"}
+
+
+@pytest.fixture(scope="module")
+def lesson_path(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    path = tmp_path_factory.mktemp("lesson") / "lesson.html"
+    main(["lesson", f"--output={path}", f"--data.data_dir={data_dir}"])
+    return path
+
+
+def open_lesson(driver: Any, path: Path) -> None:
+    driver.get(path.as_uri())
+    wait_until(lambda: driver.execute_script(IS_READY), driver)
+
+
+def wait_until(condition: Callable[[], Any], driver: Any) -> None:
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    wait = WebDriverWait(driver, MAX_SECONDS, poll_frequency=0.05)
+    wait.until(lambda _: condition())
+
+
+@pytest.fixture(scope="module")
+def opened(driver: Any, lesson_path: Path) -> Iterator[Any]:
+    """The lesson, opened once for the tests that leave it as good as new."""
+    open_lesson(driver, lesson_path)
+    yield driver
+    assert read_complaints(driver) == []
+
+
+def click(page: Any, identifier: str) -> None:
+    page.execute_script("$(arguments[0]).click()", identifier)
+
+
+def read_panel(page: Any, name: str) -> Any:
+    """Return a panel's step and, of each of its networks, the curves."""
+    script = """
+    const {step, histories, isPlaying} =
+      experiments.find(({id}) => id === arguments[0]);
+    return {step, histories, isPlaying};
+    """
+    return page.execute_script(script, name)
+
+
+def read_numbers(page: Any, name: str) -> torch.Tensor:
+    """Return the weights and biases of a panel's first network, float32 (n,)."""
+    script = """
+    const {networks} = experiments.find(({id}) => id === arguments[0]);
+    const bytes = new Uint8Array(networks[0].numbers.buffer.slice());
+    return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
+    """
+    content = bytearray(base64.b64decode(page.execute_script(script, name)))
+    return torch.frombuffer(content, dtype=torch.float32)
+
+
+def take_steps(page: Any, name: str, steps: int) -> None:
+    for _ in range(steps):
+        before = read_panel(page, name)["step"]
+        click(page, f"{name}-step")
+        wait_until(lambda b=before: read_panel(page, name)["step"] == b + 1, page)
+
+
+# The command
+
+
+def test_the_lesson_needs_no_run_and_is_one_small_file(cli: RunCommand) -> None:
+    outcome = cli("lesson")
+    assert outcome.code == 0, outcome.err
+    size = Path("lesson.html").stat().st_size
+    assert outcome.out == f"Wrote lesson.html ({size:,} bytes)\n"
+    assert size < MAX_PAGE_SIZE
+    assert not Path("lightning_logs").exists()
+    text = Path("lesson.html").read_text(encoding="utf-8")
+    assert "src=" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_the_lesson_begins_with_the_settings(cli: RunCommand) -> None:
+    words = (
+        "--output=it.html",
+        "--seed_everything=7",
+        "--model.hidden_sizes=[30]",
+        "--model.activation=tanh",
+        "--model.optimizer=SGD",
+        "--model.optimizer.lr=0.05",
+        "--model.optimizer.momentum=0.5",
+        "--data.batch_size=16",
+    )
+    assert cli("lesson", *words).code == 0
+    data = read_page_data(Path("it.html"))
+    assert data["settings"] == {
+        "hiddenSizes": [30],
+        "activation": "tanh",
+        "seed": 7,
+        "learningRate": 0.05,
+        "momentum": 0.5,
+        "batchSize": 16,
+        "clearsGradients": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output=it.txt"], "--output: must end in .html, got it.txt"),
+        (["--output=folder.html"], "--output: cannot be written, "),
+        (
+            ["--model.optimizer=Adam"],
+            "--model.optimizer: the lesson trains with SGD, got Adam",
+        ),
+        (
+            ["--model.activation=torch.nn.GELU"],
+            "--output: .html cannot hold this network: ",
+        ),
+    ],
+)
+def test_what_the_lesson_cannot_train_is_refused(
+    words: list[str], message: str, cli: RunCommand
+) -> None:
+    Path("folder.html").mkdir()
+    assert message in get_error_line(cli("lesson", *words))
+    assert not list(Path().glob("*.html/*"))
+    assert not Path("lesson.html").exists()
+
+
+def read_page_data(path: Path) -> Any:
+    page = path.read_text(encoding="utf-8")
+    element = '<script type="application/json" id="model">'
+    return json.loads(page.partition(element)[2].partition("</script>")[0])
+
+
+def test_the_lesson_in_docs_is_of_this_code(lesson_path: Path) -> None:
+    path = ROOT / "docs/demo/lesson.html"
+    data = read_page_data(path)
+    assert webpage.assemble_page("lesson.html", data) == path.read_text("utf-8")
+    assert data["settings"] == read_page_data(lesson_path)["settings"]
+
+
+# The scripts
+
+
+def read_scripts(page: str) -> dict[str, str]:
+    """Return the scripts that a page of mlp_lightning/page/ names, by their names."""
+    names = re.findall(r'src="(.+?)"', webpage.read_source(page))
+    return {name: webpage.read_source(name) for name in names}
+
+
+@pytest.mark.parametrize("page", ["demo.html", "lesson.html"])
+def test_no_script_takes_the_name_of_anothers(page: str) -> None:
+    names = []
+    for script, text in read_scripts(page).items():
+        if script != "worker.js":  # which runs by itself
+            definition = r"^(?:async )?(?:function|const|let|class) (\w+)"
+            names += re.findall(definition, text, re.MULTILINE)
+    assert len(names) > 100
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("page", ["demo.html", "lesson.html"])
+def test_each_text_is_there_once_in_two_languages(page: str, driver: Any) -> None:
+    scripts = read_scripts(page)
+    texts = [text for name, text in scripts.items() if "texts" in name]
+    names = re.findall(r"^  (\w+): \[", "".join(texts), re.MULTILINE)
+    assert sorted(names) == sorted(set(names))
+    driver.get("data:text/html,")
+    table = driver.execute_script("".join(texts) + "return TEXTS;")
+    assert list(table) == names
+    for english, chinese in table.values():
+        holes = [sorted(re.findall(r"\{(\w+)\}", text)) for text in (english, chinese)]
+        assert set(holes[0]) >= set(holes[1])
+        assert not re.search(r"[\u4e00-\u9fff]", english) or english == "中文"
+    used = webpage.read_source(page)
+    for name in re.findall(r'data-(?:text|label|title)="(\w+)"', used):
+        assert name in table
+
+
+# The page
+
+
+@pytest.mark.browser
+def test_the_lesson_begins_with_the_weights_of_fit(opened: Any) -> None:
+    torch.manual_seed(42)
+    expected = parameters_to_vector(MLP().parameters()).detach()
+    for name in ("training", "linear", "sizes", "clearing"):
+        assert torch.equal(read_numbers(opened, name), expected)
+
+
+@pytest.mark.browser
+def test_the_lesson_has_every_thirtieth_image(opened: Any, data_dir: Path) -> None:
+    script = """
+    const {images, labels} = lesson[arguments[0]];
+    return [[...images.subarray(-784)], [...labels]];
+    """
+    for name, part, stride in (("training", "train", 30), ("test", "t10k", 20)):
+        images, labels = read_mnist(data_dir, part)
+        pixels, digits = opened.execute_script(script, name)
+        assert pixels == images[::stride][-1].flatten().tolist()
+        assert digits == labels[::stride].tolist()
+
+
+@pytest.mark.browser
+def test_the_network_learns_before_your_eyes(driver: Any, lesson_path: Path) -> None:
+    open_lesson(driver, lesson_path)
+    first = read_numbers(driver, "training")
+    seen = driver.execute_script(SEE, driver.find_element("id", "training-play"))
+    read = driver.execute_script("return $('answer').innerText")
+    click(driver, "training-play")
+    wait_until(lambda: read_panel(driver, "training")["step"] >= 30, driver)
+    click(driver, "linear-play")  # only one trains at a time
+    wait_until(lambda: read_panel(driver, "linear")["step"] >= 3, driver)
+    paused = read_panel(driver, "training")
+    assert not paused["isPlaying"]
+    click(driver, "linear-play")
+    (history,) = paused["histories"]
+    assert [step for step, _ in history["loss"]] == list(range(1, paused["step"] + 1))
+    tested = [step for step, _ in history["testLoss"]]
+    assert tested == list(range(0, paused["step"] + 1, 10))
+    losses = [loss for _, loss in history["testLoss"]]
+    assert losses == sorted(losses, reverse=True)
+    accuracies = [accuracy for _, accuracy in history["testAccuracy"]]
+    assert accuracies[-1] > accuracies[0] + 0.1
+    wait_until(
+        lambda: driver.execute_script("return $('answer').innerText") != read, driver
+    )
+    play = driver.find_element("id", "training-play")
+    assert driver.execute_script(SEE, play) != seen
+    click(driver, "training-restart")
+    wait_until(lambda: read_panel(driver, "training")["step"] == 0, driver)
+    wait_until(lambda: torch.equal(read_numbers(driver, "training"), first), driver)
+    assert read_complaints(driver) == []
+
+
+@pytest.mark.browser
+def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
+    ends = []
+    for _ in range(2):
+        take_steps(opened, "training", 3)
+        ends.append(read_numbers(opened, "training"))
+        click(opened, "training-restart")
+        wait_until(lambda: read_panel(opened, "training")["step"] == 0, opened)
+    assert torch.equal(ends[0], ends[1])
+
+
+@pytest.mark.browser
+def test_three_layers_without_relu_are_one(opened: Any) -> None:
+    script = """
+    const {networks: [withRelu, withNothing]} =
+      experiments.find(({id}) => id === "linear");
+    return [withNothing, withRelu].map(network =>
+      compareLogits(network, mergeLayers(network), lesson.batch));
+    """
+    take_steps(opened, "linear", 2)
+    without, with_relu = opened.execute_script(script)
+    assert without < 1e-5
+    assert with_relu > 1e-2
+    words = opened.find_element("id", "product-difference").text
+    assert re.search(r"by \d × 10⁻\d at most", words)
+
+
+@pytest.mark.browser
+def test_the_sliders_make_other_layers(opened: Any) -> None:
+    script = """
+    $("size-1").value = 32; $("size-2").value = 0;
+    $("size-1").dispatchEvent(new Event("input"));
+    """
+    terms = opened.find_element("id", "size-terms")
+    assert "784 × 128 + 128 = 100,480" in terms.text
+    assert "109,386" in terms.text
+    opened.execute_script(script)
+    wait_until(lambda: "25,450" in terms.text, opened)
+    assert "784 × 32 + 32 = 25,120" in terms.text
+    assert "32 × 10 + 10 = 330" in terms.text
+    take_steps(opened, "sizes", 1)
+    tries = opened.find_element("id", "size-tries")
+    wait_until(lambda: "784-32-10" in tries.text, opened)
+
+
+@pytest.mark.browser
+def test_gradients_that_are_not_cleared_grow(driver: Any, lesson_path: Path) -> None:
+    open_lesson(driver, lesson_path)
+    take_steps(driver, "clearing", 8)
+    cleared, kept = read_panel(driver, "clearing")["histories"]
+    assert cleared["loss"][0] == kept["loss"][0]
+    assert kept["norm"][-1][1] > 5 * cleared["norm"][-1][1]
+    assert kept["loss"][-1][1] < cleared["loss"][-1][1]  # it is ahead at first
+
+
+@pytest.mark.browser
+def test_the_lesson_speaks_chinese(driver: Any, lesson_path: Path) -> None:
+    open_lesson(driver, lesson_path)
+    click(driver, "language")
+    assert driver.execute_script("return document.documentElement.lang") == "zh-CN"
+    assert driver.title == driver.execute_script("return TEXTS.lessonTitle[1]")
+    wait_until(
+        lambda: "训练" in driver.find_element("id", "training-play").text, driver
+    )
+    visible = driver.find_element("tag name", "body").text
+    english = re.findall(r"(?:[A-Za-z]{3,} ){2,}[A-Za-z]+", visible)
+    assert english == []
+    click(driver, "language")
+    assert driver.execute_script("return document.documentElement.lang") == "en"
+
+
+# Its controls
+
+
+def list_controls(page: Any) -> list[Any]:
+    """Return what can be used, two of the sample images among them."""
+    selector = "main button, main input:not([type=file]), main canvas[tabindex]"
+    controls = page.find_elements("css selector", selector)
+    samples = page.find_elements("css selector", "#samples button")
+    return [one for one in controls if one not in samples] + samples[:2]
+
+
+def prepare(page: Any, control: Any) -> None:
+    name = control.get_attribute("id")
+    if name in PREPARATIONS:
+        first = PREPARATIONS[name]
+        if first == "samples":
+            page.execute_script("$('samples').lastElementChild.click()")
+        elif first.endswith("-step"):
+            take_steps(page, first.removesuffix("-step"), 1)
+        else:
+            click(page, first)
+
+
+def use_by_mouse(page: Any, control: Any) -> None:
+    from selenium.webdriver import ActionChains
+
+    x, y = page.execute_script(CENTRE, control, 0.3, 0.4)
+    mouse = ActionChains(page, duration=0)
+    mouse.w3c_actions.pointer_action.move_to_location(int(x), int(y))
+    mouse.click().perform()
+
+
+def use_by_touch(page: Any, control: Any) -> None:
+    x, y = page.execute_script(CENTRE, control, 0.6, 0.6)
+    tap = {"x": int(x), "y": int(y), "gestureSourceType": "touch", "duration": 30}
+    page.execute_cdp_cmd("Input.synthesizeTapGesture", tap)
+
+
+def use_by_keys(page: Any, control: Any) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    page.execute_script("arguments[0].focus()", control)
+    kind = control.get_attribute("type") or control.tag_name
+    keys = [getattr(Keys, KEYS.get(kind, "ENTER"))]
+    if control.get_attribute("id") == "paper":
+        keys = [" ", Keys.ARROW_DOWN]
+    if kind == "range" and control.get_attribute("value") == "0":
+        keys = [Keys.ARROW_RIGHT]
+    ActionChains(page, duration=0).send_keys(*keys).perform()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("use", [use_by_mouse, use_by_touch, use_by_keys])
+def test_each_control_does_something(
+    use: Callable[[Any, Any], None], driver: Any, lesson_path: Path
+) -> None:
+    open_lesson(driver, lesson_path)
+    controls = list_controls(driver)
+    assert len(controls) > 30
+    for control in controls:
+        is_number = control.get_attribute("type") == "number"
+        if is_number and use is not use_by_keys:
+            continue  # it is typed into
+        prepare(driver, control)
+        driver.execute_async_script("setTimeout(arguments[0], 150)")
+        before = driver.execute_script(SEE, control)
+        use(driver, control)
+        name = control.get_attribute("id")
+        wait_until(lambda c=control, b=before: has_changed(driver, c, b), driver)
+        if name.endswith("-play"):
+            click(driver, name)
+    assert read_complaints(driver) == []
+
+
+def has_changed(page: Any, control: Any, before: str) -> bool:
+    return bool(page.execute_script(SEE, control) != before)
+
+
+@pytest.mark.browser
+def test_each_list_sets_what_it_says(driver: Any, lesson_path: Path) -> None:
+    from selenium.webdriver import ActionChains, Keys
+
+    open_lesson(driver, lesson_path)
+    selects = driver.find_elements("css selector", "main select")
+    assert len(selects) > 10
+    script = """
+    const [id, setting] = arguments[0].split("-");
+    const experiment = experiments.find(experiment => experiment.id === id);
+    return experiment.settings[setting] ?? experiment.stepsPerSecond;
+    """
+    for select in selects:
+        name = select.get_attribute("id")
+        before = select.get_attribute("value")
+        driver.execute_script("arguments[0].focus()", select)
+        key = Keys.ARROW_UP if name.endswith("speed") else Keys.ARROW_DOWN
+        ActionChains(driver, duration=0).send_keys(key).perform()
+        value = select.get_attribute("value")
+        assert value != before
+        if "-" in name and name.split("-")[0] in ("training", "linear", "clearing"):
+            assert driver.execute_script(script, name) == float(value)
+    assert read_complaints(driver) == []
+
+
+@pytest.mark.browser
+def test_the_page_fits_all_screens(driver: Any, lesson_path: Path) -> None:
+    for width in (320, 390, 768, 1280):
+        screen = {
+            "width": width,
+            "height": 900,
+            "deviceScaleFactor": 1,
+            "mobile": False,
+        }
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        open_lesson(driver, lesson_path)
+        script = "return document.documentElement.scrollWidth"
+        assert driver.execute_script(script) <= width
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not AXE.exists(), reason="npm install --no-save axe-core")
+@pytest.mark.parametrize("page", ["index.html", "lesson.html"])
+def test_axe_finds_nothing_amiss(page: str, driver: Any) -> None:
+    script = """
+    axe.run({runOnly: arguments[0]}).then(arguments[1]);
+    """
+    for width, theme in SCREENS:
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        feature = {"name": "prefers-color-scheme", "value": theme}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        driver.get((ROOT / "docs/demo" / page).as_uri())
+        if page == "lesson.html":
+            wait_until(lambda: driver.execute_script(IS_READY), driver)
+        driver.execute_script(AXE.read_text(encoding="utf-8"))
+        for _ in ("English", "Chinese"):
+            found = driver.execute_async_script(script, AXE_TAGS)
+            problems = [
+                (violation["id"], [node["html"][:200] for node in violation["nodes"]])
+                for violation in found["violations"]
+            ]
+            assert problems == []
+            assert len(found["passes"]) > 15
+            click(driver, "language")
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
