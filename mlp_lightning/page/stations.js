@@ -17,21 +17,28 @@ function takeStationBatch({batch}) {
   return {inputs: batch.inputs.subarray(0, count * IMAGE_PIXELS), labels: batch.labels.subarray(0, count)};
 }
 
-/** Call `update` when the lesson has changed: only while the section is on the screen, and not too often. */
+/**
+ * Call `update` when the lesson has changed, or the language, the colours or the width: only while the section
+ * is on the screen, and not too often.
+ */
 function updateWhileSeen(section, lesson, update) {
   let isSeen = false;
   let isDue = true;
   let timer = 0;
   const updateIfDue = () => {
     timer = 0;
-    if (!isSeen || !isDue) return;
+    if (!isSeen || !isDue || !lesson.network) return;  // the worker may not have answered yet
     isDue = false;
     update();
   };
-  lesson.listeners.add(() => {
+  const updateSoon = () => {
     isDue = true;
     timer ||= setTimeout(updateIfDue, MILLISECONDS_BETWEEN_UPDATES);
-  });
+  };
+  lesson.listeners.add(updateSoon);
+  languageListeners.add(updateSoon);
+  addEventListener("resize", updateSoon);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", updateSoon);
   const observer = new IntersectionObserver(entries => {
     isSeen = entries.at(-1).isIntersecting;
     timer ||= setTimeout(updateIfDue);

@@ -1,7 +1,7 @@
 // The texts of stations 4 and 5, and of the sums written out.
 
 Object.assign(TEXTS, {
-  noNumber: ["no number", "不是数"],
+  noNumber: ["not a number", "非数值"],
   stationLayer: ["{number}: {from} → {to}", "第 {number} 层：{from} → {to}"],
   namePixel: ["pixel in row {row}, column {column}", "第 {row} 行第 {column} 列的像素"],
   nameUnit: ["unit {number}", "第 {number} 个单元"],
@@ -58,20 +58,20 @@ Object.assign(TEXTS, {
     "这个像素在全部 {images} 张图片里都是空白：输入始终是 {input}。这个权重仍然有梯度，但它的作用只相当于又一个偏置，无法区分不同的图片。",
   ],
   weightWithKinks: [
-    "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss bends "
-      + "within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and they agree "
-      + "better.",
-    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯："
-      + "某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
+    "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss "
+      + "bends within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and "
+      + "they agree better.",
+    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯：某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
   ],
   weightWithoutKinks: [
-    "The loss is the mean over {images} images of the batch. Make the nudge smaller, and both numbers agree "
-      + "better.",
+    "The loss is the mean over {images} images of the batch. Make the nudge smaller, and both numbers "
+      + "agree better.",
     "损失是这一批 {images} 张图片的平均值。改动越小，两个数就越接近。",
   ],
   weightNoNumber: [
-    "The network above has numbers no more: its learning rate was too large. Start it again.",
-    "上面的网络里已经不是数了：它的学习率太大。请让它重新开始。",
+    "The weights of the network above are not numbers any more: its learning rate was too large. Start "
+      + "it again.",
+    "上面网络的权重已经溢出，不再是有效的数：它的学习率太大。请重新开始训练。",
   ],
   nudgeSize: ["Size of the nudge, ε", "改动的大小 ε"],
   nudgedWeight: ["Weight", "权重"],
@@ -168,14 +168,14 @@ Object.assign(TEXTS, {
     "虽然逆着梯度，损失却上升了 {change}：{before} → {after}。这一步太大了。梯度只说明此处的坡度，不说明远处：这一步跨过了谷底，走到了对面的坡上。",
   ],
   stepOverflow: [
-    "The loss is no number any more: steps that were too large made the weights larger than numbers can "
-      + "be. Nothing can be learned from here. Go back to the network above, and take a smaller learning "
+    "The loss is not a number any more: steps that were too large made the weights larger than numbers "
+      + "can be. Nothing can be learned from here. Go back to the network above, and take a smaller learning "
       + "rate.",
-    "损失已经不是数了：步子太大，权重超出了数的范围，从这里再也学不到任何东西。请回到上面的网络，改用较小的学习率。",
+    "损失已经溢出，不再是有效的数：步子太大，权重超出了数值范围，从这里再也学不到任何东西。请回到上面的网络，改用较小的学习率。",
   ],
   stepDead: [
-    "By now all units of a hidden layer are off for all images: no gradient comes back through them, "
-      + "and only the biases behind them still learn.",
+    "By now all units of a hidden layer are off for all images: no gradient comes back through them, and "
+      + "only the biases behind them still learn.",
     "现在有一个隐藏层的所有单元对所有图片都不起作用：梯度传不回来，只有后面的偏置还能学习。",
   ],
   descentCopy: [

@@ -54,7 +54,7 @@ function followLine(network, batch, direction) {
   };
 }
 
-/** Whether all units of a hidden layer are off for all images: nothing then comes back to the layers before. */
+/** Whether all units of a hidden layer are off for all images: then no gradient comes back through it. */
 function isDead(network, batch) {
   const outputs = computeLogits(network, batch.inputs, batch.labels.length);
   return outputs.slice(1, -1).some(ofLayer => ofLayer.every(value => value === 0));
