@@ -25,11 +25,17 @@ IS_READY = """
 return typeof experiments !== "undefined" && experiments.length === 4 && outputs
   && experiments.every(({networks}) => networks) && $("answer").textContent !== "";
 """
+READ_ANSWER = "return $('answer').innerText"
 # What a learner sees in the part of the page that an element belongs to.
 SEE = """
 const part = arguments[0].closest("section") ?? document.body;
 const pictures = [...part.querySelectorAll("canvas")].map(canvas => canvas.toDataURL());
 return [part.innerText, ...pictures].join();
+"""
+# The same, when the page has had the time to draw what it has still to draw.
+SEE_LATER = f"""
+const [control, done] = arguments, see = control => {{ {SEE} }};
+setTimeout(() => done(see(control)), 100);
 """
 CENTRE = """
 arguments[0].scrollIntoView({block: "center", behavior: "instant"});
@@ -44,9 +50,19 @@ PREPARATIONS = {
     "clearing-restart": "clearing-step",
     "clear": "samples",
     "weight-largest": "weight-random",
+    "gradient-picture": "weight-random",
     "descent-back": "descent-against",
 }
-KEYS = {"range": "ARROW_LEFT", "number": "ARROW_UP", "canvas": "ARROW_RIGHT"}
+MOVE_TO_START = """
+arguments[0].value = 0;
+arguments[0].dispatchEvent(new Event("input"));
+"""
+KEYS = {
+    "range": "ARROW_RIGHT",
+    "checkbox": "SPACE",
+    "number": "ARROW_UP",
+    "canvas": "ARROW_RIGHT",
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +84,9 @@ def wait_until(condition: Callable[[], Any], driver: Any) -> None:
     wait.until(lambda _: condition())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def opened(driver: Any, lesson_path: Path) -> Iterator[Any]:
-    """The lesson, opened once for the tests that leave it as good as new."""
+    """The lesson, opened; it must not complain."""
     open_lesson(driver, lesson_path)
     yield driver
     assert read_complaints(driver) == []
@@ -238,26 +254,26 @@ def test_the_lesson_has_every_thirtieth_image(opened: Any, data_dir: Path) -> No
     const {images, labels} = lesson[arguments[0]];
     return [[...images.subarray(-784)], [...labels]];
     """
-    for name, part, stride in (("training", "train", 30), ("test", "t10k", 20)):
-        images, labels = read_mnist(data_dir, part)
+    sets = {
+        "training": (read_mnist(data_dir, "train"), 30),
+        "test": (read_mnist(data_dir, "t10k"), 20),
+    }
+    for name, ((images, labels), stride) in sets.items():
         pixels, digits = opened.execute_script(script, name)
         assert pixels == images[::stride][-1].flatten().tolist()
         assert digits == labels[::stride].tolist()
 
 
 @pytest.mark.browser
-def test_the_network_learns_before_your_eyes(driver: Any, lesson_path: Path) -> None:
-    open_lesson(driver, lesson_path)
-    first = read_numbers(driver, "training")
-    seen = driver.execute_script(SEE, driver.find_element("id", "training-play"))
-    read = driver.execute_script("return $('answer').innerText")
-    click(driver, "training-play")
-    wait_until(lambda: read_panel(driver, "training")["step"] >= 30, driver)
-    click(driver, "linear-play")  # only one trains at a time
-    wait_until(lambda: read_panel(driver, "linear")["step"] >= 3, driver)
-    paused = read_panel(driver, "training")
+def test_the_network_learns_before_your_eyes(opened: Any) -> None:
+    seen = opened.execute_script(SEE, opened.find_element("id", "training-play"))
+    read = opened.execute_script(READ_ANSWER)
+    click(opened, "training-play")
+    wait_until(lambda: read_panel(opened, "training")["step"] >= 30, opened)
+    click(opened, "linear-play")  # only one trains at a time
+    wait_until(lambda: read_panel(opened, "linear")["step"] >= 3, opened)
+    paused = read_panel(opened, "training")
     assert not paused["isPlaying"]
-    click(driver, "linear-play")
     (history,) = paused["histories"]
     assert [step for step, _ in history["loss"]] == list(range(1, paused["step"] + 1))
     tested = [step for step, _ in history["testLoss"]]
@@ -266,15 +282,20 @@ def test_the_network_learns_before_your_eyes(driver: Any, lesson_path: Path) -> 
     assert losses == sorted(losses, reverse=True)
     accuracies = [accuracy for _, accuracy in history["testAccuracy"]]
     assert accuracies[-1] > accuracies[0] + 0.1
-    wait_until(
-        lambda: driver.execute_script("return $('answer').innerText") != read, driver
-    )
-    play = driver.find_element("id", "training-play")
-    assert driver.execute_script(SEE, play) != seen
-    click(driver, "training-restart")
-    wait_until(lambda: read_panel(driver, "training")["step"] == 0, driver)
-    wait_until(lambda: torch.equal(read_numbers(driver, "training"), first), driver)
-    assert read_complaints(driver) == []
+    wait_until(lambda: opened.execute_script(READ_ANSWER) != read, opened)
+    play = opened.find_element("id", "training-play")
+    assert opened.execute_script(SEE, play) != seen
+    assert read_complaints(opened) == []
+
+
+@pytest.mark.browser
+def test_the_network_begins_again(opened: Any) -> None:
+    first = read_numbers(opened, "training")
+    take_steps(opened, "training", 1)
+    assert not torch.equal(read_numbers(opened, "training"), first)
+    click(opened, "training-restart")
+    wait_until(lambda: read_panel(opened, "training")["step"] == 0, opened)
+    wait_until(lambda: torch.equal(read_numbers(opened, "training"), first), opened)
 
 
 @pytest.mark.browser
@@ -323,35 +344,33 @@ def test_the_sliders_make_other_layers(opened: Any) -> None:
 
 
 @pytest.mark.browser
-def test_gradients_that_are_not_cleared_grow(driver: Any, lesson_path: Path) -> None:
-    open_lesson(driver, lesson_path)
-    take_steps(driver, "clearing", 8)
-    cleared, kept = read_panel(driver, "clearing")["histories"]
+def test_gradients_that_are_not_cleared_grow(opened: Any) -> None:
+    take_steps(opened, "clearing", 8)
+    cleared, kept = read_panel(opened, "clearing")["histories"]
     assert cleared["loss"][0] == kept["loss"][0]
     assert kept["norm"][-1][1] > 5 * cleared["norm"][-1][1]
     assert kept["loss"][-1][1] < cleared["loss"][-1][1]  # it is ahead at first
 
 
 @pytest.mark.browser
-def test_the_lesson_speaks_chinese(driver: Any, lesson_path: Path) -> None:
-    open_lesson(driver, lesson_path)
-    click(driver, "language")
-    assert driver.execute_script("return document.documentElement.lang") == "zh-CN"
-    assert driver.title == driver.execute_script("return TEXTS.lessonTitle[1]")
+def test_the_lesson_speaks_chinese(opened: Any) -> None:
+    click(opened, "language")
+    assert opened.execute_script("return document.documentElement.lang") == "zh-CN"
+    assert opened.title == opened.execute_script("return TEXTS.lessonTitle[1]")
     wait_until(
-        lambda: "训练" in driver.find_element("id", "training-play").text, driver
+        lambda: "训练" in opened.find_element("id", "training-play").text, opened
     )
-    visible = driver.find_element("tag name", "body").text
+    visible = opened.find_element("tag name", "body").text
     english = re.findall(r"(?:[A-Za-z]{3,} ){2,}[A-Za-z]+", visible)
     assert english == []
-    click(driver, "language")
-    assert driver.execute_script("return document.documentElement.lang") == "en"
+    click(opened, "language")
+    assert opened.execute_script("return document.documentElement.lang") == "en"
 
 
 # Its controls
 
 
-def list_controls(page: Any) -> list[Any]:
+def list_controls(page: Any) -> Any:
     """Return what can be used, two of the sample images among them."""
     selector = "main button, main input:not([type=file]), main canvas[tabindex]"
     controls = page.find_elements("css selector", selector)
@@ -369,21 +388,27 @@ def prepare(page: Any, control: Any) -> None:
             take_steps(page, first.removesuffix("-step"), 1)
         else:
             click(page, first)
+    if control.get_attribute("type") == "range":
+        page.execute_script(MOVE_TO_START, control)
+    if name == "path-products":
+        page.execute_script(MOVE_TO_START, page.find_element("id", "path-image"))
 
 
 def use_by_mouse(page: Any, control: Any) -> None:
     from selenium.webdriver import ActionChains
 
-    x, y = page.execute_script(CENTRE, control, 0.3, 0.4)
+    width, height = control.size["width"], control.size["height"]
     mouse = ActionChains(page, duration=0)
-    mouse.w3c_actions.pointer_action.move_to_location(int(x), int(y))
+    mouse.move_to_element_with_offset(control, -width // 5, -height // 10)
     mouse.click().perform()
 
 
 def use_by_touch(page: Any, control: Any) -> None:
     x, y = page.execute_script(CENTRE, control, 0.6, 0.6)
-    tap = {"x": int(x), "y": int(y), "gestureSourceType": "touch", "duration": 30}
-    page.execute_cdp_cmd("Input.synthesizeTapGesture", tap)
+    points = [{"x": int(x), "y": int(y)}]
+    for kind, touched in (("touchStart", points), ("touchEnd", [])):
+        event = {"type": kind, "touchPoints": touched}
+        page.execute_cdp_cmd("Input.dispatchTouchEvent", event)
 
 
 def use_by_keys(page: Any, control: Any) -> None:
@@ -394,61 +419,66 @@ def use_by_keys(page: Any, control: Any) -> None:
     keys = [getattr(Keys, KEYS.get(kind, "ENTER"))]
     if control.get_attribute("id") == "paper":
         keys = [" ", Keys.ARROW_DOWN]
-    if kind == "range" and control.get_attribute("value") == "0":
-        keys = [Keys.ARROW_RIGHT]
     ActionChains(page, duration=0).send_keys(*keys).perform()
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("use", [use_by_mouse, use_by_touch, use_by_keys])
 def test_each_control_does_something(
-    use: Callable[[Any, Any], None], driver: Any, lesson_path: Path
+    use: Callable[[Any, Any], None], opened: Any
 ) -> None:
-    open_lesson(driver, lesson_path)
-    controls = list_controls(driver)
+    controls = list_controls(opened)
     assert len(controls) > 30
     for control in controls:
         is_number = control.get_attribute("type") == "number"
         if is_number and use is not use_by_keys:
             continue  # it is typed into
-        prepare(driver, control)
-        driver.execute_async_script("setTimeout(arguments[0], 150)")
-        before = driver.execute_script(SEE, control)
-        use(driver, control)
+        prepare(opened, control)
+        before = settle(opened, control)
+        use(opened, control)
         name = control.get_attribute("id")
-        wait_until(lambda c=control, b=before: has_changed(driver, c, b), driver)
+        wait_for_change(opened, control, before)
         if name.endswith("-play"):
-            click(driver, name)
-    assert read_complaints(driver) == []
+            click(opened, name)
+    assert read_complaints(opened) == []
 
 
-def has_changed(page: Any, control: Any, before: str) -> bool:
-    return bool(page.execute_script(SEE, control) != before)
+def settle(page: Any, control: Any) -> str:
+    """Wait until nothing changes any more by itself; return what is seen then."""
+    page.execute_script(CENTRE, control, 0.5, 0.5)
+    seen = ""
+    while seen != (now := str(page.execute_async_script(SEE_LATER, control))):
+        seen = now
+    return seen
+
+
+def wait_for_change(page: Any, control: Any, before: str) -> None:
+    wait_until(lambda: page.execute_script(SEE, control) != before, page)
 
 
 @pytest.mark.browser
-def test_each_list_sets_what_it_says(driver: Any, lesson_path: Path) -> None:
-    from selenium.webdriver import ActionChains, Keys
+def test_each_list_sets_what_it_says(opened: Any) -> None:
+    from selenium.webopened import ActionChains, Keys
 
-    open_lesson(driver, lesson_path)
-    selects = driver.find_elements("css selector", "main select")
+    selects = opened.find_elements("css selector", "main select")
     assert len(selects) > 10
     script = """
-    const [id, setting] = arguments[0].split("-");
-    const experiment = experiments.find(experiment => experiment.id === id);
-    return experiment.settings[setting] ?? experiment.stepsPerSecond;
+    const [id, name] = arguments[0].split("-");
+    const {settings, stepsPerSecond} =
+      experiments.find(experiment => experiment.id === id);
+    return name === "speed" ? stepsPerSecond : settings[name];
     """
     for select in selects:
         name = select.get_attribute("id")
         before = select.get_attribute("value")
-        driver.execute_script("arguments[0].focus()", select)
+        opened.execute_script("arguments[0].focus()", select)
         key = Keys.ARROW_UP if name.endswith("speed") else Keys.ARROW_DOWN
-        ActionChains(driver, duration=0).send_keys(key).perform()
+        ActionChains(opened, duration=0).send_keys(key).perform()
         value = select.get_attribute("value")
         assert value != before
-        if "-" in name and name.split("-")[0] in ("training", "linear", "clearing"):
-            assert driver.execute_script(script, name) == float(value)
-    assert read_complaints(driver) == []
+        if name not in ("sums-layer", "weight-layer"):  # of a station
+            assert opened.execute_script(script, name) == float(value)
+    assert read_complaints(opened) == []
 
 
 @pytest.mark.browser

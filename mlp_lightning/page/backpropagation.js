@@ -255,8 +255,8 @@ function buildBackpropagation(section, lesson) {
       return;
     }
     examineBatch(station);
-    const choice = station.choice ?? findLargestGradient(station.network, station.gradients, 0);
-    setTimeout(() => chooseWeight(station, choice));
+    station.choice ??= findLargestGradient(station.network, station.gradients, 0);
+    chooseWeight(station, station.choice);
   });
   connectWeightControls(station);
   connectPathControls(station);

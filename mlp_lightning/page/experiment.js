@@ -64,7 +64,8 @@ function addChoice(parent, name, values, current) {
 }
 
 function addSpeed(parent, experiment) {
-  const label = add(parent, "label"), caption = add(label, "span"), select = add(label, "select");
+  const label = add(parent, "label"), caption = add(label, "span");
+  const select = add(label, "select", {id: `${experiment.id}-speed`});
   caption.dataset.text = "speed";
   for (const speed of SPEEDS) {
     const option = add(select, "option", {value: speed});

@@ -48,7 +48,7 @@ function showWeights() {
   drawTiles($("first-layer"), isOfChanges ? weights.map((weight, i) => weight - firstWeights[i]) : weights, to);
 }
 
-function buildTraining() {
+function buildTraining(lesson) {
   const experiment = buildExperiment($("training-panel"), lesson.ask, {
     id: "training",
     settings: lesson.settings,
@@ -78,17 +78,18 @@ function addContents() {
 }
 
 async function startLesson() {
+  translatePage();  // the words first: the images take a moment
   lesson.training = await unpackImages(model.training);
   lesson.test = await unpackImages(model.test);
-  lesson.testImages = lesson.test.images;
-  lesson.testLabels = lesson.test.labels;
   await lesson.ask({action: "load", training: lesson.training, test: lesson.test});
   lesson.listeners.add(readAgain);
   lesson.listeners.add(showWeights);
-  const built = [buildTraining(), buildLinear(lesson), buildSizes(lesson), buildClearing(lesson)];
-  buildSums($("sums"), lesson);
-  buildBackpropagation($("backpropagation"), lesson);
-  buildDescent($("descent"), lesson);
+  for (const build of [buildTraining, buildLinear, buildSizes, buildClearing]) await begin(build(lesson));
+  const stations = {sums: buildSums, backpropagation: buildBackpropagation, descent: buildDescent};
+  for (const [id, build] of Object.entries(stations)) {
+    build($(id), lesson);
+    await restAWhile();  // each takes its time
+  }
   addContents();
   const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
   addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);
@@ -96,7 +97,6 @@ async function startLesson() {
   connectPaper(showDigit);
   $("shows-changes").onchange = showWeights;
   connectLanguageSwitch();
-  for (const experiment of built) await begin(experiment);
   $("samples").children[4].click();
   translatePage();
 }

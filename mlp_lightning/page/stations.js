@@ -18,16 +18,16 @@ function takeStationBatch({batch}) {
 }
 
 /**
- * Call `update` when the lesson has changed, or the language, the colours or the width: only while the section
- * is on the screen, and not too often.
+ * Call `update` now, and when the language changes; and when the lesson has changed, or the colours or the width:
+ * then only while the section is on the screen, and not too often.
  */
 function updateWhileSeen(section, lesson, update) {
   let isSeen = false;
-  let isDue = true;
+  let isDue = false;
   let timer = 0;
   const updateIfDue = () => {
     timer = 0;
-    if (!isSeen || !isDue || !lesson.network) return;  // the worker may not have answered yet
+    if (!isSeen || !isDue) return;
     isDue = false;
     update();
   };
@@ -36,7 +36,7 @@ function updateWhileSeen(section, lesson, update) {
     timer ||= setTimeout(updateIfDue, MILLISECONDS_BETWEEN_UPDATES);
   };
   lesson.listeners.add(updateSoon);
-  languageListeners.add(updateSoon);
+  languageListeners.add(() => setTimeout(update));  // each in a task of its own
   addEventListener("resize", updateSoon);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", updateSoon);
   const observer = new IntersectionObserver(entries => {
@@ -44,6 +44,7 @@ function updateWhileSeen(section, lesson, update) {
     timer ||= setTimeout(updateIfDue);
   });
   observer.observe(section);
+  update();
 }
 
 /** Let the browser do what else it has to: draw, listen. */
