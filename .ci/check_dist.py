@@ -18,6 +18,8 @@ NEEDED = [
     *(f"mlp_lightning/mnist/{name}-ubyte.gz" for name in MNIST),
     "mlp_lightning/mnist/LICENSE",
     "mlp_lightning/page/demo.html",
+    "mlp_lightning/page/lesson.html",
+    "mlp_lightning/page/worker.js",
     "mlp_lightning/py.typed",
 ]
 

@@ -51,6 +51,7 @@ def set_screen(driver: Any, width: int, motion: str = "reduce") -> None:
 def page(driver: Any) -> Iterator[Any]:
     """The page in docs, opened without motion; it must not complain."""
     set_screen(driver, 1280)
+    read_complaints(driver)  # of the test before
     driver.get(PAGE.as_uri())
     yield driver
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

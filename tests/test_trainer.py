@@ -9,12 +9,15 @@ HELP = {
     "predict": "Write the digit and the probabilities of pictures, "
     "or of the test images.",
     "export": "Write the network of a checkpoint to a file that needs no Lightning.",
+    "lesson": "Write a page on which the network learns before your eyes, "
+    "in any browser.",
 }
 OPTIONS = {
     "validate": ["--ckpt_path", "--verbose", "--weights_only"],
     "test": ["--ckpt_path", "--verbose", "--weights_only"],
     "predict": ["--return_predictions", "--ckpt_path", "--weights_only", "--output"],
     "export": ["--output", "--ckpt_path"],
+    "lesson": ["--output"],
 }
 
 
@@ -28,4 +31,7 @@ def test_the_help_of_a_subcommand_is_a_whole_sentence_and_has_its_options(
     assert " ".join(description.split()) == HELP[subcommand]
     options = [line.split()[0] for line in own.splitlines() if line.startswith("  --")]
     assert options == OPTIONS[subcommand]
-    assert "Checkpoint or run; default: the best of the newest" in own
+    has_checkpoint = "--ckpt_path" in options
+    assert ("Checkpoint or run; default: the best of the newest" in own) == (
+        has_checkpoint
+    )
