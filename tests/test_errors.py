@@ -252,10 +252,7 @@ WORDS: list[tuple[str, str]] = [
     ("predict --ckpt_path=", "--ckpt_path: no checkpoint in .: run fit first"),
     ("predict --data.images=a.png", "--ckpt_path: no checkpoint in .: run fit first"),
     ("train", "argument subcommand: invalid choice: 'train'"),
-    (
-        "",
-        'expected "subcommand" to be one of {fit,validate,test,predict,export,lesson}',
-    ),
+    ("", 'expected "subcommand" to be one of {fit,validate,test,predict,export, ...}'),
 ]
 FILES: dict[str, tuple[bytes, str]] = {
     "no yaml": (b"model: [", "Problems parsing config: "),

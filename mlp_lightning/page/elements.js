@@ -12,7 +12,10 @@ function add(parent, name, properties = {}) {
 
 /** Bytes from base64. (The page's content policy forbids `fetch`, even of what is in the page.) */
 function decodeBase64(letters) {
-  return Uint8Array.from(atob(letters), letter => letter.charCodeAt(0));
+  const characters = atob(letters);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return bytes;
 }
 
 const DRAW_INTERVAL = 60;  // milliseconds from one drawing to the next: more often, they would take the time to train
