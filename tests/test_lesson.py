@@ -315,6 +315,14 @@ def test_the_network_begins_again(opened: Any) -> None:
 
 
 @pytest.mark.browser
+def test_the_network_trains_for_a_hundred_steps(opened: Any) -> None:
+    click(opened, "training-hundred")
+    wait_until(lambda: read_panel(opened, "training")["step"] >= 100, opened)
+    wait_until(lambda: not read_panel(opened, "training")["isPlaying"], opened)
+    assert read_panel(opened, "training")["step"] == 100
+
+
+@pytest.mark.browser
 def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
     ends = []
     for _ in range(2):
@@ -454,8 +462,9 @@ def test_each_control_does_something(
         use(opened, control)
         name = control.get_attribute("id")
         wait_for_change(opened, control, before)
-        if name.endswith("-play"):
-            click(opened, name)
+        if name.endswith(("-play", "-hundred")):  # it trains on
+            click(opened, name.split("-")[0] + "-play")
+            settle(opened, control)
     assert read_complaints(opened) == []
 
 

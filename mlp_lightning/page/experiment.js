@@ -1,6 +1,7 @@
 // A panel that trains one network, or two side by side on the same batches, and shows their curves.
 
 const TEST_INTERVAL = 10;  // steps from one test to the next: a test takes as long as three steps
+const HUNDRED = 100;  // steps, of the button of this name
 const RECENT_STEPS = 20;  // of which the training accuracy is the mean: a batch has few images
 const SPEEDS = [1, 5, 25, Infinity];  // steps a second
 const CURVE_COLOURS = ["--first", "--second"];
@@ -39,18 +40,21 @@ function buildExperiment(section, ask, {id, settings, variants, choices, hasNorm
 }
 
 function addButtons(experiment) {
-  const {controls, id} = experiment;
-  experiment.playButton = add(controls, "button", {type: "button", id: `${id}-play`, className: "main"});
-  experiment.playButton.onclick = () => experiment.isPlaying ? pause(experiment) : play(experiment);
-  const step = add(controls, "button", {type: "button", id: `${id}-step`});
-  step.dataset.text = "oneStep";
-  step.onclick = () => {
+  experiment.playButton = addButton(experiment, "play", () => {
+    if (experiment.isPlaying) pause(experiment);
+    else play(experiment);
+  });
+  experiment.playButton.classList.add("primary");
+  addButton(experiment, "step", () => {
     pause(experiment);
     takeStep(experiment, true);
-  };
-  const restart = add(controls, "button", {type: "button", id: `${id}-restart`});
-  restart.dataset.text = "startAgain";
-  restart.onclick = () => begin(experiment);
+  }).dataset.text = "oneStep";
+  addButton(experiment, "hundred", () => play(experiment, HUNDRED)).dataset.text = "hundredSteps";
+  addButton(experiment, "restart", () => begin(experiment)).dataset.text = "startAgain";
+}
+
+function addButton({controls, id}, name, onclick) {
+  return add(controls, "button", {type: "button", id: `${id}-${name}`, onclick});
 }
 
 /** Add a list of values to choose from, the present one among them. */
@@ -91,6 +95,7 @@ function addResults(section, experiment) {
   const titles = ["", "batchLoss", "batchAccuracy", "testAccuracy", ...(experiment.hasNorms ? ["gradientNorm"] : [])];
   experiment.stepNumber = add(section, "p", {className: "live", id: `${experiment.id}-number`});
   experiment.table = addTable(section, titles);
+  experiment.table.classList.add("measures");
 }
 
 /** Change settings; some need new networks, the others take effect with the next step. */
@@ -143,14 +148,15 @@ function takeAnswer(experiment, settings, {tests, numbers}) {
   experiment.redraw();
 }
 
-/** Train until the learner pauses. Only one experiment plays: two would slow each other down. */
-async function play(experiment) {
+/** Train for so many steps, or until the learner pauses. Only one panel trains: two would slow each other down. */
+async function play(experiment, steps = Infinity) {
   for (const other of experiments) pause(other);
   experiment.isPlaying = true;
   experiment.round = (experiment.round ?? 0) + 1;  // a second click starts another round of this loop
-  const {round} = experiment;
+  const {round} = experiment, lastStep = experiment.step + steps;
   experiment.redraw();
   while (experiment.isPlaying && experiment.round === round) {
+    if (experiment.step >= lastStep) return pause(experiment);
     const started = performance.now();
     await takeStep(experiment, (experiment.step + 1) % TEST_INTERVAL === 0);
     const pauseLength = 1000 / experiment.stepsPerSecond - (performance.now() - started);

@@ -14,6 +14,7 @@ Object.assign(TEXTS, {
   play: ["Train", "训练"],
   pause: ["Pause", "暂停"],
   oneStep: ["One step", "走一步"],
+  hundredSteps: ["100 steps", "走 100 步"],
   startAgain: ["Start again", "重新开始"],
   speed: ["Speed", "速度"],
   fastest: ["as fast as it can", "最快"],
