@@ -222,7 +222,7 @@ def nudge_weights(driver: Chrome) -> str:
         select = Select(driver.find_element(By.ID, "weight-layer"))
         select.select_by_value(str(layer))
         for exponent in (1, 3):
-            move_slider(driver, "nudge-size", exponent)
+            move_slider(driver, "nudge-size", 6 - exponent)
             rest()
             names = ("weight-gradient", "weight-slope", "weight-difference")
             figures = [read_text(driver, name) for name in names]

@@ -1,6 +1,7 @@
 // Station 4: what does backpropagation do? Point at a weight, and compare its gradient with a nudge's.
 
 const WEIGHT_CELL = 9;  // pixels of a picture for each weight
+const MAX_NUDGE_SIZE = 5;  // of the slider
 const MEASUREMENTS = 9;  // of the time that a pass takes: the middle one counts
 
 /** A layer's input or unit in words: a pixel by row and column, others by their number. */
@@ -82,11 +83,11 @@ function frameSquare(canvas, count, index) {
 }
 
 function showNudges(station) {
-  const {network, batch, gradients, outputs, errors, choice} = station;
+  const {lesson, network, batch, gradients, outputs, errors, choice} = station;
   const {layer, unit, input} = choice;
-  const exponent = Number($("nudge-size").value);
-  const epsilon = 10 ** -exponent;
-  setSlider($("nudge-size"), exponent, 5, String(epsilon.toFixed(exponent)));
+  const size = Number($("nudge-size").value);  // 1 for the smallest nudge, 0.00001, to 5 for the largest, 0.1
+  const epsilon = 10 ** (size - MAX_NUDGE_SIZE - 1);
+  setSlider($("nudge-size"), size, MAX_NUDGE_SIZE, epsilon.toFixed(MAX_NUDGE_SIZE + 1 - size));
   const start = performance.now();
   const {trials, slope} = nudgeWeight(network, batch, choice, epsilon);
   const forwardTime = (performance.now() - start) / trials.length;
@@ -97,6 +98,7 @@ function showNudges(station) {
   const counts = {images: batch.labels.length, input: formatSigned(outputs[layer][input])};
   $("weight-note").textContent = text(reason, counts);
   compareSlopes(gradient, slope);
+  writeUpdate(network.layers[layer].weights[index], gradient, lesson.settings.learningRate);
   fillNudgeTable(trials, epsilon, slope);
 }
 
@@ -110,8 +112,18 @@ function compareSlopes(gradient, slope) {
   $("weight-difference").textContent = formatDecimals(difference, decimals);
 }
 
-/** A negative number in brackets, as it is written after another sign. */
-const enclose = number => number.startsWith("−") ? `(${number})` : number;
+/** What a step makes of the weight. */
+function writeUpdate(weight, gradient, rate) {
+  $("weight-update").textContent = text("weightUpdate", {
+    weight: formatDecimals(weight, 6),
+    rate,
+    gradient: enclose(formatDecimals(gradient, 6)),
+    updated: formatDecimals(roundTo(weight, 6) - rate * roundTo(gradient, 6), 6),
+  });
+}
+
+/** A number in brackets if it is negative or a product, as it is written after another sign. */
+const enclose = number => (/^−|×/.test(number) ? `(${number})` : number);
 
 function fillNudgeTable(trials, epsilon, slope) {
   const [smaller, present, larger] = trials;
@@ -126,7 +138,7 @@ function fillNudgeTable(trials, epsilon, slope) {
   $("nudge-sum").textContent = text("nudgeSum", {
     up: formatDigits(larger.loss - present.loss),
     down: enclose(formatDigits(smaller.loss - present.loss)),
-    width: formatDigits(2 * epsilon, 1),
+    width: enclose(formatDigits(2 * epsilon, 1)),
     slope: formatDigits(slope),
   });
 }
@@ -165,7 +177,7 @@ function writeChain({network, errors, choice, products, image}, values, label) {
     target: unit === label ? 1 : 0,
     slope: formatSigned(ACTIVATIONS[network.activation].slope(values[layer + 1][unit]), 3),
   });
-  $("path-chain").textContent = chain + text("sentenceSpace") + origin;
+  $("path-chain").textContent = joinSentences(chain, origin);
   const mean = products.reduce((total, product) => total + product) / products.length;
   $("path-mean").textContent = text("pathMean", {count: products.length, mean: formatDigits(mean)});
 }
@@ -255,7 +267,8 @@ function buildBackpropagation(section, lesson) {
       return;
     }
     examineBatch(station);
-    station.choice ??= findLargestGradient(station.network, station.gradients, 0);
+    const lastLayer = lesson.network.layers.length - 1;  // where an error is easiest to understand
+    station.choice ??= findLargestGradient(station.network, station.gradients, lastLayer);
     chooseWeight(station, station.choice);
   });
   connectWeightControls(station);

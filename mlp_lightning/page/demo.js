@@ -72,7 +72,6 @@ function describeUnit({layer, unit}) {
   }));
 }
 
-const joinSentences = (one, two) => language === 0 ? `${one} ${two}` : one + two;
 
 /** Point at a unit or pixel, {layer, unit}, or at none. */
 function pointAt(place) {
@@ -96,7 +95,7 @@ function connectDiagram(diagram) {
     pointAt(next);
   };
   new ResizeObserver(showNetwork).observe(diagram);
-  matchMedia("(prefers-color-scheme: dark)").onchange = showNetwork;
+  darkScheme.onchange = showNetwork;
 }
 
 /** Add the part that explains a hidden layer. */

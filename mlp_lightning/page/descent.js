@@ -12,7 +12,6 @@ function beginDescent(station) {
   const {lesson} = station;
   station.source = lesson.network;
   station.batch = takeStationBatch(lesson);
-  station.unseen = takeFirstImages(lesson.test);
   station.steps = 0;
   station.results = {against: [], along: [], random: []};
   station.said = () => text("descentBegin", {loss: formatLoss(station.loss)});
@@ -24,7 +23,6 @@ function settleDescent(station, network) {
   const {loss, gradients} = computeGradients(network, station.batch);
   station.network = network;
   station.loss = loss;
-  station.unseenLoss = computeLoss(network, station.unseen);
   station.length = measureLength(gradients);
   station.directions = {against: gradients.map(gradient => -gradient), along: gradients, random: null};
 }
@@ -42,22 +40,19 @@ function readRate() {
 
 function takeDescentStep(station, kind) {
   const rate = readRate();
-  const {loss, unseenLoss} = station;
+  const {loss} = station;
   const predicted = rate * station.length ** 2;  // what the gradient promises for this length
   const moved = moveNetwork(station.network, findDirection(station, kind), rate);
   if (kind === "random") station.seed++;
   station.steps++;
   settleDescent(station, moved);
-  const result = {
-    before: loss,
-    after: station.loss,
-    unseenBefore: unseenLoss,
-    unseenAfter: station.unseenLoss,
-  };
+  const result = {before: loss, after: station.loss};
   station.results[kind].push(result);
   const isOff = isDead(moved, station.batch);
-  station.said = () =>
-    describeStep(kind, result, predicted) + (isOff ? text("sentenceSpace") + text("stepDead") : "");
+  station.said = () => {
+    const words = describeStep(kind, result, predicted);
+    return isOff ? joinSentences(words, text("stepDead")) : words;
+  };
   showDescent(station);
 }
 
@@ -96,14 +91,13 @@ function showResults({results}) {
   fillTable(table, DESCENT_KINDS.map(kind => {
     const last = results[kind].at(-1);
     const name = text(`kind_${kind}`);
-    if (!last) return [name, "–", "–", ""];
-    return [name, pair(last.before, last.after), pair(last.unseenBefore, last.unseenAfter), ""];
+    return [name, last ? pair(last.before, last.after) : "–", ""];
   }));
   const changes = DESCENT_KINDS.map(kind =>
     results[kind].slice(-DESCENT_RECENT).map(({before, after}) => after - before));
   const scale = findScale(changes.flat().filter(Number.isFinite));
   changes.forEach((ofKind, row) => {
-    const cell = table.tBodies[0].rows[row].cells[3];
+    const cell = table.tBodies[0].rows[row].cells[2];
     drawRecent(add(cell, "canvas", {className: "recent", ariaHidden: "true"}), ofKind, scale);
   });
 }
@@ -232,7 +226,8 @@ function drawCurveAxes(pencil, {low, high, left, bottom, x, y}, width) {
   const decimals = Math.min(Math.max(2 - Math.floor(Math.log10(high - low)), 0), 7);
   for (const value of [low, (low + high) / 2, high]) {
     drawLine(pencil, readColour("--line"), 1, [left, y(value)], [width, y(value)]);
-    writeLabel(pencil, quiet, formatDecimals(value, decimals), [left - 6, y(value) + 4], "right");
+    const words = Math.abs(value) < 1e5 ? formatSigned(value, decimals) : formatDigits(value, 2);
+    writeLabel(pencil, quiet, words, [left - 6, y(value) + 4], "right");
   }
   for (let distance = from; distance <= to; distance++) {
     writeLabel(pencil, quiet, formatSigned(distance, 0), [x(distance), bottom + 16]);

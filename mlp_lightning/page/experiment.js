@@ -114,6 +114,7 @@ async function begin(experiment) {
   pause(experiment);
   const settings = listSettings(experiment);
   experiment.step = 0;
+  experiment.imagesSeen = 0;
   experiment.milliseconds = [];
   experiment.histories = settings.map(() => ({loss: [], accuracy: [], norm: [], testLoss: [], testAccuracy: []}));
   const {histories} = experiment;
@@ -127,6 +128,7 @@ async function takeStep(experiment, isTested) {
   const answer = await experiment.ask({action: "train", id: experiment.id, settings, isTested});
   if (experiment.histories !== histories) return;  // it has begun anew meanwhile
   experiment.step++;
+  experiment.imagesSeen += Math.min(experiment.settings.batchSize, lesson.training.labels.length);
   experiment.milliseconds.push(answer.milliseconds);
   answer.reports.forEach(({loss, accuracy, gradientNorm}, i) => {
     const history = histories[i];
@@ -169,12 +171,20 @@ function pause(experiment) {
   experiment.redraw();
 }
 
+/** How far the training has come; and what to do if it can come no further. */
+function describeStepNumber({step, imagesSeen, histories}) {
+  const epochs = (imagesSeen / lesson.training.labels.length).toFixed(1);
+  const number = text("stepNumber", {step: formatCount(step), epochs});
+  const hasOverflown = histories.some(({loss}) => loss.length && !Number.isFinite(loss.at(-1)[1]));
+  return hasOverflown ? joinSentences(number, text("overflowAdvice")) : number;
+}
+
 /** Draw the panel anew. */
 function drawExperiment(experiment) {
   if (!experiment.networks) return;  // the worker has not answered yet
   experiment.playButton.textContent = text(experiment.isPlaying ? "pause" : "play");
   for (const name of Object.keys(experiment.charts)) drawExperimentChart(experiment, name);
-  experiment.stepNumber.textContent = text("stepNumber", {step: formatCount(experiment.step)});
+  experiment.stepNumber.textContent = describeStepNumber(experiment);
   fillTable(experiment.table, listResults(experiment));
   experiment.onDraw(experiment);
 }

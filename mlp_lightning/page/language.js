@@ -27,6 +27,9 @@ function connectLanguageSwitch() {
   };
 }
 
+/** Two sentences, one after the other: Chinese needs no space between them. */
+const joinSentences = (one, two) => (language === 0 ? `${one} ${two}` : one + two);
+
 // Numbers as they are written in both languages.
 const formatCount = count => count.toLocaleString("en");
 const formatPercent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;

@@ -22,7 +22,9 @@ const notifyListeners = schedule(() => {
 /** Read the digit on the paper anew. */
 function readAgain() {
   outputs = lesson.drawnPixels && forward(lesson.network, lesson.drawnPixels);
-  showAnswer($("answer"), outputs?.at(-1), refusal);
+  const hasOverflown = outputs && !Number.isFinite(outputs.at(-1)[0]);
+  if (hasOverflown) showAnswer($("answer"), null, () => text("overflowAdvice"));
+  else showAnswer($("answer"), outputs?.at(-1), refusal);
   drawDiagram($("diagram"), lesson.network, outputs);
 }
 
@@ -94,6 +96,11 @@ async function startLesson() {
   const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
   addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);
   languageListeners.add(readAgain);
+  addEventListener("resize", notifyListeners);
+  darkScheme.addEventListener("change", () => {
+    notifyListeners();
+    for (const experiment of experiments) experiment.redraw();
+  });
   connectPaper(showDigit);
   $("shows-changes").onchange = showWeights;
   connectLanguageSwitch();

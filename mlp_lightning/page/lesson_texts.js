@@ -24,14 +24,18 @@ Object.assign(TEXTS, {
   momentum: ["Momentum", "动量"],
   seed: ["Seed", "随机种子"],
   stepsAxis: ["step {count}", "第 {count} 步"],
-  stepNumber: ["Step {step}", "第 {step} 步"],
-  lossChart: ["Loss: batches thin, test images thick", "损失：细线为批次，粗线为测试图片"],
-  accuracyChart: ["Accuracy: batches thin, test images thick", "准确率：细线为批次，粗线为测试图片"],
-  normChart: ["Norm of the gradients", "梯度的范数"],
+  stepNumber: ["Step {step}: {epochs} epochs.", "第 {step} 步：{epochs} 轮。"],
+  overflowAdvice: [
+    "The weights have grown too large for numbers: start again, with a smaller learning rate.",
+    "权重已经大得超出数值范围：请重新开始，并调小学习率。",
+  ],
+  lossChart: ["Loss (thick: test images)", "损失（粗线：测试图片）"],
+  accuracyChart: ["Accuracy (thick: test images)", "准确率（粗线：测试图片）"],
+  normChart: ["Length of the gradients in memory", "内存中梯度的长度"],
   batchLoss: ["Loss of the batch", "批次损失"],
   batchAccuracy: ["Training accuracy", "训练准确率"],
   testAccuracy: ["Test accuracy", "测试准确率"],
-  gradientNorm: ["Norm of the gradients", "梯度的范数"],
+  gradientNorm: ["Length of the gradients", "梯度的长度"],
   overflow: ["too large for a number", "超出数值范围"],
 
   // The training
@@ -40,7 +44,7 @@ Object.assign(TEXTS, {
     "At each step the network reads a batch of images, the loss says how wrong its answers are, and every weight is "
       + "changed a little so that they become less wrong. It begins with the very weights that PyTorch draws for the "
       + "same seed.",
-    "每一步，网络读一批图片，损失说明答案错得多厉害，然后每个权重都改变一点点，让答案错得少一些。初始权重与 PyTorch 用同一随机种子得到的完全相同。",
+    "每一步，网络读一批图片，损失衡量答案错得有多严重，然后每个权重都改变一点点，让答案错得少一些。初始权重与 PyTorch 用同一随机种子得到的完全相同。",
   ],
   trainingTask: [
     "Press Train, and watch how sure it becomes of the digit. Then draw one of your own.",
@@ -53,42 +57,57 @@ Object.assign(TEXTS, {
   ],
   firstLayerTitle: ["What the first hidden layer learns", "第一个隐藏层学到了什么"],
   firstLayerText: [
-    "One picture for each unit: its 784 weights, where they meet the pixels. Red is positive, blue negative. Most of each "
-      + "weight is the random number that it began with; what training adds to it are strokes that the unit looks for, or "
-      + "looks out for.",
-    "每个单元一幅图：它的 784 个权重，各在所对应像素的位置。红色为正，蓝色为负。每个权重的大部分仍是开始时的随机数；训练加上去的，是这个单元所寻找或所排斥的笔画。",
+    "One picture for each unit: its 784 weights, drawn where their pixels are. Most of each weight is the random number "
+      + "that it began with. What training has added is shown here, nothing before the first step: strokes that excite "
+      + "the unit in red, strokes that quiet it in blue.",
+    "每个单元一幅图：它的 784 个权重，分别画在所对应像素的位置上。每个权重的大部分仍是开始时的随机数。这里画的是训练加上去的部分（第一步之前是空的）：红色的笔画使单元更活跃，蓝色的使它更安静。",
   ],
   showsChanges: ["only what training has changed", "只看训练改变的部分"],
-  fewImagesTitle: ["Why not 94.5 %?", "为什么不是 94.5 %？"],
+  fewImagesTitle: ["Why not 94.5 %?", "为什么不是 94.5%？"],
   fewImages: [
-    "It ends near 88 % and not at the 94.5 % of the tutorial's network, which sees 55,000 images. This page holds 2,000 for "
-      + "training, so that it stays small, and 500 for the test. With so few images, the network learns to know them by "
-      + "heart: the training accuracy rises further than the test accuracy.",
-    "准确率停在 88 % 左右，而不是教程网络的 94.5 %，因为后者看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。",
+    "After some 900 steps, 30 epochs, it reads near 88 % of the test images: the tutorial's network reads 94.5 % after five "
+      + "epochs, but of 55,000 images. This page holds 2,000 for training, so that it stays small, and 500 for the test. "
+      + "With so few images, the network learns to know them by heart: the training accuracy rises further than the test "
+      + "accuracy. It never stops by itself: pause it when you have seen enough.",
+    "大约 900 步（约 30 轮）之后，测试准确率在 88% 左右；教程的网络只训练五轮就有 94.5%，但它看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。训练不会自己停，看够了就按暂停。",
   ],
 
   diagramLabel: ["The network: its layers and its strongest connections", "网络：各层和最强的连接"],
+  diagramText: [
+    "A line is a signal, a number times a weight: red if positive, blue if negative; the strongest are drawn. Red nodes "
+      + "put out most.",
+    "每条连线是一个信号，即一个数乘以一个权重：红色为正，蓝色为负，只画最强的。节点越红，输出越大。",
+  ],
+  answerTitle: ["And the answer?", "答案是什么？"],
 
   // Station 1
   linearTitle: ["1. What do the linear and the non-linear part do?", "1. 线性变换和非线性激活各做什么？"],
   linearText: [
-    "A linear layer adds up weighted numbers; ReLU then sets what is below 0 to 0. Without it, three layers can do no more "
-      + "than one: their weights multiply out to a single layer, which is drawn below.",
-    "线性层把数加权求和；随后 ReLU 把小于 0 的变成 0。没有它，三层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
+    "A linear layer adds up weighted numbers; ReLU, an activation, then sets what is below 0 to 0. Without it, three layers "
+      + "can do no more than one: their weights multiply out to a single layer, which is drawn below.",
+    "线性层把数加权求和；随后激活函数 ReLU 把小于 0 的变成 0。没有它，三层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
   ],
   linearTask: [
-    "Train both for 500 steps, on the same batches. Compare where the test accuracies end.",
-    "用相同的批次把两个网络都训练 500 步，比较最后的测试准确率。",
+    "Train both for 500 steps, on the same batches: press “100 steps” five times. Which is ahead at first, which in the "
+      + "end?",
+    "用相同的批次把两个网络都训练 500 步：按五次“走 100 步”。开始时谁领先？最后呢？",
   ],
   withRelu: ["with ReLU", "有 ReLU"],
-  withNothing: ["with nothing between the layers", "层间什么都没有"],
+  withNothing: ["with nothing between the layers", "层间无激活函数"],
   productTitle: [
-    "The three layers without ReLU, multiplied out to one: the weights of its ten units",
-    "没有 ReLU 的三层相乘成一层：它的十个单元的权重",
+    "The three layers without ReLU, multiplied out to one: the weights of its ten units, for 0 to 9",
+    "没有 ReLU 的三层相乘成一层：它的十个单元的权重，从 0 到 9",
   ],
   productDifference: [
     "For this batch, the answers of this single layer differ from those of the three by {difference} at most.",
     "对于这一批图片，这一层与那三层的答案最多相差 {difference}。",
+  ],
+  linearAnswer: [
+    "The linear part weighs and adds up: it does all the learning. The non-linear part bends: a unit that is off for some "
+      + "images and on for others answers a question of its own, and the next layer can combine such answers. Without it, "
+      + "the layers only weigh once more, and stay where a single layer ends. With ReLU the network is behind at first, and "
+      + "ends higher.",
+    "线性部分负责加权求和，要学的权重都在里面。非线性部分负责“拐弯”：一个单元对一些图片起作用，对另一些不起作用，等于各自回答了一个小问题，下一层再把这些回答组合起来。没有它，多一层也只是再加权一次，停在单层的水平。有 ReLU 的网络开始时落后，最后却更高。",
   ],
 
   // Station 2
@@ -99,8 +118,15 @@ Object.assign(TEXTS, {
     "一张图片有 28 × 28 = 784 个像素，数字有十个；128 和 64 是隐藏层的单元数，由你选择。每个单元对每个输入的数都有一个权重，另有一个偏置。",
   ],
   sizesTask: [
-    "Move the sliders, and train each network for 300 steps. What does a larger one cost, and what does it bring?",
-    "移动滑块，把每个网络训练 300 步。网络变大，代价是什么，好处是什么？",
+    "Move the sliders, and train each network for 300 steps: press “100 steps” three times. What does a larger one cost, "
+      + "and what does it bring? (The larger learning rate, 0.1, saves time.)",
+    "移动滑块，把每个网络训练 300 步：按三次“走 100 步”。网络变大，代价是什么，好处是什么？（学习率用 0.1，是为了节省时间。）",
+  ],
+  sizesAnswer: [
+    "784 is what comes in, 10 is what must come out; between them, the sizes are a choice. Each pair of neighbours costs "
+      + "their product in weights, and nearly all are in the first layer. Very small layers let too little through. Beyond "
+      + "a few dozen units, more of them cost more at each step and bring nothing here: 2,000 images teach no more.",
+    "784 是输入，10 是必须的输出，中间的大小由你选择。相邻两层的权重数是两者之积，几乎全在第一层。层太小，信息过不去；超过几十个单元以后，再大只会让每一步更慢，在这里没有更多好处：2,000 张图片教不了更多。",
   ],
   layerSize: ["Hidden layer {layer}", "隐藏层 {layer}"],
   layer: ["Layer", "层"],
@@ -111,24 +137,26 @@ Object.assign(TEXTS, {
   network: ["Network", "网络"],
   parameters: ["Parameters", "参数"],
   steps: ["Steps", "步数"],
-  stepTime: ["Milliseconds a step", "每步毫秒"],
+  stepTime: ["Milliseconds a step", "每步耗时（毫秒）"],
 
   // Station 3
   clearingTitle: ["3. Why clear the gradients?", "3. 为什么要梯度清零？"],
   clearingText: [
-    "Backpropagation adds each gradient to what is already there. If nobody clears them, each step goes along the sum of "
-      + "all gradients so far, old and new.",
-    "反向传播把新的梯度加到原有的上面。如果不清零，每一步走的就是到目前为止全部梯度之和，新旧都在里面。",
+    "loss.backward() adds each gradient to what is already in memory; optimizer.zero_grad() clears it. If nobody does, each "
+      + "step goes along the sum of all gradients so far, old and new.",
+    "loss.backward() 把新梯度累加到内存中原有的梯度上；optimizer.zero_grad() 把它清零。如果不清零，每一步走的就是到目前为止全部梯度之和，新旧都在里面。",
   ],
   clearingTask: [
-    "Train both for 100 steps, and compare. Then go on to 900 steps, and watch the norm of the gradients.",
-    "两个网络都先训练 100 步，比较一下。再继续到 900 步，注意梯度的范数。",
+    "Train both for 100 steps, and compare. Then go on to 900 steps, and watch all three charts: the third shows how long "
+      + "the step's direction is, the root of the sum of its squares.",
+    "两个网络都先训练 100 步，比较一下。再继续到 900 步，看三幅图：第三幅是这一步所用方向的长度，即各数平方和的平方根。",
   ],
-  clearingReason: [
-    "The sum of all gradients so far is what a momentum of 1 would use: it gathers speed, which is why it is ahead at first. "
-      + "But nothing ever slows it down. It runs past the valley, the loss and its gradients grow, and in the end the "
-      + "network guesses. At a rate of 0.1, 100 steps are enough for that.",
-    "全部梯度之和正是动量等于 1 时所用的：它不断加速，所以开始时领先。但没有任何东西让它减速。它冲过谷底，损失和梯度越来越大，最后网络只能瞎猜。学习率为 0.1 时，100 步就会这样。",
+  clearingAnswer: [
+    "Because backward() adds. The sum of all gradients so far is what a momentum of 1 would use (momentum adds to each step a "
+      + "share of the one before: 0.9 keeps nine tenths of it, 1 all). It gathers speed, which is why it is ahead at first. "
+      + "But nothing ever slows it down: it runs past every valley, further each time, and in the end the network guesses. "
+      + "At a rate of 0.1, 100 steps are enough for that.",
+    "因为 backward() 是累加的。到目前为止全部梯度之和，正是动量等于 1 时所用的（动量在每一步上加上前一步的一部分：0.9 保留十分之九，1 全部保留）。它不断加速，所以开始时领先。但没有什么能让它减速：它一次次冲过谷底，一次比一次远，最后网络只能瞎猜。学习率为 0.1 时，100 步就会这样。",
   ],
   cleared: ["cleared", "清零"],
   notCleared: ["not cleared", "不清零"],

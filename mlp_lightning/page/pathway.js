@@ -33,15 +33,18 @@ function drawPathwayImage(pencil, inputs, {place, imageSide}) {
   });
 }
 
-/** All units of a layer, the stronger the more they put out; those that are off are grey. */
+/** All units of a layer, the darker the more they put out: their colour says nothing, as that of the lines does. */
 function drawPathwayUnits(pencil, values, layer, {place}) {
   const scale = findScale(values);
   const [, top] = place(layer, 0);
   const [, next] = place(layer, 1);
   const radius = Math.min(Math.max((next - top) / 2.5, 0.8), 5);
+  const colour = readColour("--text");
   values.forEach((value, unit) => {
-    drawDot(pencil, value ? tintOf(value / scale) : readColour("--line"), radius, place(layer, unit));
+    pencil.globalAlpha = 0.15 + 0.85 * Math.abs(value) / scale;
+    drawDot(pencil, colour, radius, place(layer, unit));
   });
+  pencil.globalAlpha = 1;
 }
 
 /** The strongest lines between two layers: red if they raise the loss, blue if they lower it. */

@@ -1,7 +1,7 @@
 // What an experiment has measured, as curves and as numbers.
 
 const AXES = {
-  loss: {low: 0, high: 3, format: value => value.toFixed(2)},
+  loss: {low: 0, high: 3, format: value => (value === 3 ? "≥ 3" : value.toFixed(2))},
   accuracy: {low: 0, high: 1, format: value => formatPercent(value, 0)},
   norm: {low: 0.1, high: 1000, isLogarithmic: true, format: value => formatCount(value)},
 };

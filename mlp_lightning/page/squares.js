@@ -1,6 +1,17 @@
 // Pictures made of squares, one for each number: images, units, weights.
 
-const POSITIVE = [208, 43, 43], NEGATIVE = [36, 102, 214];  // red, green, blue
+// The style sheet's --positive and --negative, as red, green and blue.
+const SIGN_COLOURS = {
+  light: {positive: [204, 58, 43], negative: [37, 99, 201]},
+  dark: {positive: [255, 122, 102], negative: [110, 165, 255]},
+};
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
+
+/** The colour of a number's sign: red is positive, blue negative. */
+function findSignColour(number) {
+  const {positive, negative} = SIGN_COLOURS[darkScheme.matches ? "dark" : "light"];
+  return number > 0 ? positive : negative;
+}
 
 const greatest = values => values.indexOf(largest(values));
 const findScale = values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
@@ -8,7 +19,7 @@ const greyOf = pixel => `rgb(${pixel} ${pixel} ${pixel})`;  // 0 black to 255 wh
 
 /** The colour of a share from −1 to 1: blue is negative, red is positive. */
 function tintOf(share) {
-  const [red, green, blue] = share > 0 ? POSITIVE : NEGATIVE;
+  const [red, green, blue] = findSignColour(share);
   return `rgb(${red} ${green} ${blue} / ${0.06 + 0.94 * Math.abs(share)})`;
 }
 
@@ -52,8 +63,7 @@ function drawTiles(canvas, weights, count) {
 function paintTile(weights, scale) {
   const tile = new ImageData(TILE_SIDE, TILE_SIDE);
   weights.forEach((weight, i) => {
-    const colour = weight > 0 ? POSITIVE : NEGATIVE;
-    tile.data.set([...colour, 15 + 240 * Math.abs(weight) / scale], 4 * i);
+    tile.data.set([...findSignColour(weight), 15 + 240 * Math.abs(weight) / scale], 4 * i);
   });
   return tile;
 }

@@ -38,7 +38,7 @@ function updateWhileSeen(section, lesson, update) {
   lesson.listeners.add(updateSoon);
   languageListeners.add(() => setTimeout(update));  // each in a task of its own
   addEventListener("resize", updateSoon);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", updateSoon);
+  darkScheme.addEventListener("change", updateSoon);
   const observer = new IntersectionObserver(entries => {
     isSeen = entries.at(-1).isIntersecting;
     timer ||= setTimeout(updateIfDue);

@@ -6,24 +6,24 @@ Object.assign(TEXTS, {
   namePixel: ["pixel in row {row}, column {column}", "第 {row} 行第 {column} 列的像素"],
   nameUnit: ["unit {number}", "第 {number} 个单元"],
   nameOutput: ["output for {digit}", "数字 {digit} 的输出"],
-  sentenceSpace: [" ", ""],
 
   // Station 4
   backpropagationQuestion: ["4. What does backpropagation do?", "4. 反向传播做了什么？"],
   backpropagationText: [
-    "For every weight, backpropagation computes the gradient: how fast the loss changes when this weight "
+    "For every weight, loss.backward() computes the gradient: how fast the loss changes when this weight "
       + "changes. You can check any of them the slow way: change the one weight a little, and compute the "
       + "loss anew.",
-    "反向传播为每个权重算出梯度，也就是这个权重变化时，损失变化得有多快。任何一个梯度都可以用笨办法检验：只把这一个权重改动一点点，再重新计算损失。",
+    "loss.backward() 为每个权重算出梯度，也就是这个权重变化时，损失变化得有多快。任何一个梯度都可以用笨办法检验：只把这一个权重改动一点点，再重新计算损失。",
   ],
   backpropagationTask: [
-    "Choose a layer and a unit, then point at one of its weights; or use the sliders, or the arrow keys "
-      + "on a picture.",
-    "先选一层和其中一个单元，再点它的一个权重；也可以用滑块，或在图上按方向键。",
+    "Take any weight of the network at the top: choose a layer and a unit, then point at a square, or "
+      + "press a button. Do backpropagation and the nudge agree? Then follow the error back, from layer 3 to "
+      + "layer 1.",
+    "任选最上面那个网络的一个权重：先选层和单元，再点一个方格，也可以直接按按钮。反向传播和微调的结果一致吗？再从第 3 层到第 1 层，看误差怎样一层层传回来。",
   ],
   weightLayer: ["Layer", "层"],
-  weightUnit: ["Weight that leads to", "权重通向"],
-  weightInput: ["and multiplies the", "它所乘的是"],
+  weightUnit: ["Weight that leads to", "权重所属单元"],
+  weightInput: ["and multiplies the", "对应的输入"],
   weightLargest: ["The largest gradient of this layer", "本层梯度最大的权重"],
   weightRandom: ["A weight of this layer at random", "随机选本层一个权重"],
   weightPicture: ["The weights of the unit; the arrow keys go from one to the next", "该单元的权重；用方向键逐个移动"],
@@ -34,7 +34,7 @@ Object.assign(TEXTS, {
   ],
   gradientPictureCaption: ["Their gradients", "这些权重的梯度"],
   saysBackpropagation: ["Backpropagation says", "反向传播算出"],
-  showsNudge: ["The nudge shows", "微小改动测出"],
+  showsNudge: ["The nudge shows", "微调测得"],
   differenceOfBoth: ["Difference", "两者之差"],
   weightUnitOff: [
     "This unit is off for all {images} images: its sum is below 0, and ReLU makes 0 of it. A little more "
@@ -51,6 +51,11 @@ Object.assign(TEXTS, {
     "Wherever this weight has an input among the {images} images, its unit is off, and nothing comes "
       + "back to it: so the gradient is 0.",
     "在这 {images} 张图片里，凡是这个权重的输入不为 0 的，它的单元都不起作用，没有误差传回来，所以梯度是 0。",
+  ],
+  weightUpdate: [
+    "optimizer.step() takes the gradient, times the learning rate set above, off the weight: "
+      + "{weight} − {rate} × {gradient} = {updated}.",
+    "optimizer.step() 从权重中减去“学习率（在上面设置）× 梯度”：{weight} − {rate} × {gradient} = {updated}。",
   ],
   weightOfPaper: [
     "This pixel is paper in all {images} images: its input is {input} each time. The weight does have a "
@@ -82,16 +87,17 @@ Object.assign(TEXTS, {
   nudgedUp: ["w + ε", "w + ε"],
   nudgeSum: [
     "The nudge shows: (loss at w + ε − loss at w − ε) / 2ε = ({up} − {down}) / {width} = {slope}",
-    "微小改动测出：（w + ε 的损失 − w − ε 的损失）÷ 2ε =（{up} − {down}）÷ {width} = {slope}",
+    "微调测得：（w + ε 的损失 − w − ε 的损失）÷ 2ε =（{up} − {down}）÷ {width} = {slope}",
   ],
   pathTitle: ["The path through which it acts", "它起作用的路径"],
   pathText: [
     "The loss is far away from this weight. The weight changes the sum of its unit, that changes the "
-      + "units after it, and these change the outputs. Backpropagation goes the same way back: from the "
-      + "loss, line by line, it takes along how much each sum matters. The stronger a line, the more of that "
-      + "error comes back through it: red says that the loss rises with the unit, blue that it falls.",
-    "损失离这个权重很远：权重改变所在单元的和，单元改变后面的单元，最后改变输出。反向传播沿同一条路往回走：从损失出发，逐条连线带回每个和有多重要，也就是误差。连线越粗，经过它传回的误差越多："
-      + "红色表示单元变大时损失上升，蓝色表示下降。",
+      + "units after it, and these change the outputs. Backpropagation goes the same way back, line by line. "
+      + "What it carries is called the error: how fast the loss changes with a sum. The stronger a line, the "
+      + "more of it comes back that way; red says that the loss rises with the unit, blue that it falls. The "
+      + "darker a dot, the more the unit puts out.",
+    "损失离这个权重很远：权重改变所在单元的和，单元改变后面的单元，最后改变输出。反向传播沿同一条路逐线往回走，带回的东西叫误差：某个和变化时，损失变化得有多快。"
+      + "连线越粗，经过它传回的误差越多；红色表示单元变大时损失上升，蓝色表示下降。圆点越深，单元的输出越大。",
   ],
   pathPicture: [
     "The network, and in it all lines that lead from the chosen weight to the outputs",
@@ -106,16 +112,17 @@ Object.assign(TEXTS, {
   pathChain: [
     "Image {number}, digit {digit}: input {input} ({source}) × error {error} (comes back to {target}) = "
       + "{product}.",
-    "第 {number} 张图片（数字 {digit}）：输入 {input}（{source}）× 误差 {error}（传回{target}）= {product}。",
+    "第 {number} 张图片（数字 {digit}）：输入 {input}（{source}）× 误差 {error}（传回到：{target}）= {product}。",
   ],
   errorOfUnit: [
     "The error is the sum over all lines after the unit, each its weight times the error at its end, "
-      + "times the slope of the activation here, {slope}: this is the chain rule.",
+      + "times the slope of the unit's activation here, {slope}: this is the chain rule.",
     "这个误差是该单元之后所有连线的“权重 × 末端误差”之和，再乘以激活函数在此处的斜率 {slope}：这就是链式法则。",
   ],
   errorOfOutput: [
-    "The error of an output is its probability less its target: {probability} − {target} = {error}.",
-    "输出的误差等于它的概率减去目标：{probability} − {target} = {error}。",
+    "The error of an output is its probability minus its target, which is 1 for the right digit and 0 "
+      + "for the others: {probability} − {target} = {error}.",
+    "输出的误差等于它的概率减去目标（正确的数字是 1，其余是 0）：{probability} − {target} = {error}。",
   ],
   pathMean: [
     "Each bar is this product for one of the {count} images. Their mean is the gradient: {mean}.",
@@ -126,7 +133,13 @@ Object.assign(TEXTS, {
       + "at once, as long as {ratio} forward passes. One forward pass takes {forward} ms, and nudging needs "
       + "two for each number: 2 × {count} × {forward} ms = {minutes} minutes, for one step of training.",
     "在这台设备上实测（{images} 张图片）：反向传播一次算出全部 {count} 个梯度，用时 {backward} 毫秒，相当于 {ratio} 次前向计算。一次前向计算用时 {forward} "
-      + "毫秒，而逐个改动时每个数需要两次：2 × {count} × {forward} 毫秒 = {minutes} 分钟，这还只够训练一步。",
+      + "毫秒，而逐个微调时每个数需要两次：2 × {count} × {forward} 毫秒 = {minutes} 分钟，这还只够训练一步。",
+  ],
+  backpropagationAnswer: [
+    "It tells, for every weight at once, how fast the loss changes with this weight. It begins at the "
+      + "outputs, where the error is probability minus target, and carries the errors back through the same "
+      + "weights by which the signals came. A nudge gives the same numbers, but one weight at a time.",
+    "它一次就算出所有权重的梯度：每个权重变化时，损失变化得有多快。它从输出开始，那里的误差是“概率 − 目标”，再沿信号来时的权重把误差逐层传回去。微调能测出同样的数，但一次只能测一个权重。",
   ],
 
   // Station 5
@@ -138,11 +151,11 @@ Object.assign(TEXTS, {
     "光算出梯度什么也不会改变：只有权重更新了，网络才算学到东西。梯度指向损失上升最快的方向，所以朝相反方向走一小步，损失下降最快。",
   ],
   descentTask: [
-    "Take a step against the gradient, one along it, and one at random of the same length. Then raise "
-      + "the learning rate and step again.",
-    "逆着梯度走一步，顺着梯度走一步，再朝随机方向走同样长的一步。然后调大学习率，再走几步。",
+    "Take a step against the gradient; go back; take one along it; go back; take one at random, of the "
+      + "same length. Then raise the learning rate, and take several steps against the gradient.",
+    "逆着梯度走一步，返回；顺着梯度走一步，返回；再朝随机方向走同样长的一步。然后调大学习率，逆着梯度连走几步。",
   ],
-  descentRate: ["Learning rate of these steps", "这些步的学习率"],
+  descentRate: ["Learning rate of this station", "本节的学习率"],
   stepAgainst: ["Step against the gradient", "逆着梯度走一步"],
   stepAlong: ["Step along the gradient", "顺着梯度走一步"],
   stepRandom: ["Step at random", "随机走一步"],
@@ -151,9 +164,8 @@ Object.assign(TEXTS, {
   kind_along: ["Along the gradient", "顺着梯度"],
   kind_random: ["At random", "随机方向"],
   stepLoss: ["Loss of the batch", "这一批的损失"],
-  stepUnseen: ["Loss of 64 test images", "64 张测试图片的损失"],
   stepRecent: ["Last steps", "最近几步"],
-  descentBegin: ["The loss of the batch is {loss}. No step has been taken.", "这一批的损失是 {loss}。还没有走任何一步。"],
+  descentBegin: ["The loss of the batch is {loss}. No step has been taken.", "这一批的损失是 {loss}。还没有走过一步。"],
   stepFell: ["The loss fell by {change}: {before} → {after}.", "损失下降了 {change}：{before} → {after}。"],
   stepRose: ["The loss rose by {change}: {before} → {after}.", "损失上升了 {change}：{before} → {after}。"],
   stepRandomSaid: [
@@ -169,9 +181,9 @@ Object.assign(TEXTS, {
   ],
   stepOverflow: [
     "The loss is not a number any more: steps that were too large made the weights larger than numbers "
-      + "can be. Nothing can be learned from here. Go back to the network above, and take a smaller learning "
-      + "rate.",
-    "损失已经溢出，不再是有效的数：步子太大，权重超出了数值范围，从这里再也学不到任何东西。请回到上面的网络，改用较小的学习率。",
+      + "can be. Nothing can be learned from here. Go back to the network above (if it is well: otherwise "
+      + "start it again), and take a smaller learning rate.",
+    "损失已经溢出，不再是有效的数：步子太大，权重超出了数值范围，从这里再也学不到任何东西。请回到上面的网络（如果它也已溢出，请先重新开始训练），改用较小的学习率。",
   ],
   stepDead: [
     "By now all units of a hidden layer are off for all images: no gradient comes back through them, and "
@@ -179,12 +191,13 @@ Object.assign(TEXTS, {
     "现在有一个隐藏层的所有单元对所有图片都不起作用：梯度传不回来，只有后面的偏置还能学习。",
   ],
   descentCopy: [
-    "Steps taken: {steps}. They changed a copy: the network above is as it was, and goes on by itself.",
-    "已走 {steps} 步。改变的只是一份副本：上面的网络不受影响。",
+    "Steps taken: {steps}. They changed a copy: the network above is as it was. The button takes you back "
+      + "to it.",
+    "已走 {steps} 步。你走的每一步只改副本，上面的网络不受影响；按按钮可以回到上面的网络。",
   ],
   descentFollows: [
     "These are the weights of the network above. Your steps will change a copy of it.",
-    "这里用的是上面网络的权重。走步时改变的只是一份副本。",
+    "这里用的是上面网络的权重。你走的每一步只改副本。",
   ],
   descentCurve: [
     "The loss along a line through the present weights: against the gradient, and in a random direction",
@@ -194,7 +207,7 @@ Object.assign(TEXTS, {
     "Solid line: against the gradient to the right, along it to the left. Dashed line: the next random "
       + "direction. Dot: here. Red dot: after one step of learning rate {rate}. Ring: the lowest, if it is "
       + "in view.",
-    "实线：向右是逆着梯度，向左是顺着梯度。虚线：下一个随机方向。黑点：当前位置。红点：以学习率 {rate} 走一步之后。圆圈：最低点（若在图中）。",
+    "实线：向右是逆着梯度，向左是顺着梯度。虚线：下一个随机方向。圆点：当前位置。红点：以学习率 {rate} 走一步之后。圆圈：最低点（若在图中）。",
   ],
   curveAxis: ["steps along the line", "沿直线走的步数"],
   lineLowest: [
@@ -212,16 +225,26 @@ Object.assign(TEXTS, {
       + "this line it would still fall: a larger learning rate would go further at once.",
     "此处损失是 {loss}；逆着梯度走一步到 {after}。沿这条线走 {reach} 步之后仍在下降：学习率大一些，一步就能走得更远。",
   ],
+  descentAnswer: [
+    "All that a network knows is in its weights: only when they change does it learn. The gradient points "
+      + "to where the loss rises, so the way against it is the one on which the loss falls fastest; a random "
+      + "way of the same length hardly matters. This holds near by: too large a step goes over the valley and "
+      + "up the other side.",
+    "网络所知道的一切都在权重里：只有权重改变了，它才学到东西。梯度指向损失上升的方向，所以逆着它走，损失下降最快；随便朝别的方向走同样长的一步，几乎没有影响。"
+      + "但这只在附近成立：步子太大，就会跨过谷底，走到对面的坡上。",
+  ],
 
   // The sums
-  sumsTitle: ["A sum written out", "把一个和写出来"],
+  sumsTitle: ["A sum written out", "一次加权求和的全过程"],
   sumsText: [
     "A unit multiplies each of its inputs by a weight of its own, adds all products up, and adds its "
-      + "bias. Here it is for the digit that you have drawn.",
-    "一个单元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。下面就是你写的数字对应的计算。",
+      + "bias. Choose a layer and a unit, and follow one number into the next layer. The digit is the one that "
+      + "was last on the paper. A pixel of 0 to 255 goes in as (pixel / 255 − 0.1307) / 0.3081, so paper is "
+      + "−0.42, and full ink 2.82.",
+    "一个单元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。选一层和一个单元，看一个数怎样进入下一层。数字是手写板上最近的那一个。像素值（0 到 255）先换算成（像素 / 255 − 0.1307）/ 0.3081，所以空白是 −0.42，最黑的笔迹是 2.82。",
   ],
   sumsLayer: ["Layer", "层"],
-  sumsUnit: ["Sum of", "求和的是"],
+  sumsUnit: ["Sum of", "查看哪个单元"],
   sumsInputs: ["The inputs as squares", "输入的方格图"],
   sumsInputsCaption: ["inputs", "输入"],
   sumsWeights: ["The weights as squares", "权重的方格图"],
@@ -256,19 +279,26 @@ Object.assign(TEXTS, {
     "There is no activation: the sum, {sum}, goes on as {output}.",
     "没有激活函数：和 {sum} 原样传下去，即 {output}。",
   ],
-  softmaxTitle: ["Softmax, step by step", "softmax 的每一步"],
+  softmaxTitle: ["Softmax and the loss, step by step", "softmax 和损失的每一步"],
   softmaxText: [
-    "Ten sums come out, the logits. Take the largest off each, raise e to each, and divide by the sum of "
-      + "all ten: so all are above 0 and add up to 1.",
-    "网络最后得到十个和，称为 logit。每个减去其中最大的，求 e 的幂，再除以十个幂之和：这样每个都大于 0，总和为 1。",
+    "Ten sums come out, the logits. Take the largest off each, take e to the power of each, and divide by "
+      + "the sum of all ten: so all are above 0 and add up to 1.",
+    "网络最后得到十个和，称为 logit。每个减去其中最大的，以 e 为底取指数，再除以十个指数之和：这样每个都大于 0，总和为 1。",
   ],
   softmaxDigit: ["Digit", "数字"],
   softmaxLogit: ["Logit", "logit"],
   softmaxLess: ["− largest", "− 最大值"],
-  softmaxPower: ["e to that", "e 的幂"],
+  softmaxPower: ["e to the power", "取指数"],
   softmaxProbability: ["÷ sum", "÷ 总和"],
+  softmaxLoss: ["− ln", "− ln"],
   softmaxSum: [
     "The ten powers add up to {total}. For the {digit}: {power} ÷ {total} = {percent}.",
-    "十个幂之和是 {total}。数字 {digit}：{power} ÷ {total} = {percent}。",
+    "十个指数之和是 {total}。数字 {digit}：{power} ÷ {total} = {percent}。",
+  ],
+  lossText: [
+    "The last column is the loss of this image if that digit is the right one: minus the logarithm of the "
+      + "probability that it got. To be sure and wrong costs most. This is the cross-entropy; the loss of a "
+      + "batch is the mean of its images' losses.",
+    "最后一列是：如果这个数字是正确答案，这张图片的损失是多少，也就是它所得概率的对数取负。越有把握地答错，损失越大。这就是交叉熵；一批的损失是各张图片损失的平均值。",
   ],
 });

@@ -116,6 +116,7 @@ function showSoftmax(logits) {
     formatDecimals(less, 4),
     formatDecimals(power, 4),
     formatPercent(probability),
+    formatDecimals(-Math.log(probability), 3),
   ]));
   const likeliest = findStrongest(logits);
   const {power, probability} = rows[likeliest];
