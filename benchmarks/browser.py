@@ -129,7 +129,7 @@ def compare_answer(answer: Any, picture: Any, model: MLPClassifier) -> Compariso
     try:
         digit = read_digit(picture)
     except PictureError as error:
-        # "shows no ink" is "No ink to be seen." if it was painted.
+        # "shows no ink" is "No ink found." if it was painted.
         reason = str(error).removeprefix("shows ")
         return Comparison(same=reason in answer.get("refusal", "").lower())
     if "refusal" in answer:

@@ -6,12 +6,14 @@ the same seed, and trains them in the browser.
 
 import os
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor
 from torch.optim import SGD
 from torch.utils.data import TensorDataset
 
+from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import get_seed
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
@@ -24,6 +26,8 @@ from mlp_lightning.webpage import (
     find_activation,
 )
 
+# What SGD can do besides, and the lesson cannot.
+UNKNOWN_OPTIONS = ("dampening", "maximize", "nesterov", "weight_decay")
 # Every 30th training image and every 20th test image: 2,000 of 60,000, and 500 of
 # 10,000. All of them would make a page of 16 MB.
 TRAINING_STRIDE = 30
@@ -41,8 +45,8 @@ def write_lesson(
         output: File to write, .html.
 
     Raises:
-        SettingError: The page cannot train this network, or not by this optimizer, or
-            the file cannot be written.
+        SettingError: The page cannot train this network, or not in this way, or the
+            file cannot be written.
     """
     path = Path(os.path.expanduser(output))
     if path.suffix != ".html":
@@ -68,13 +72,10 @@ def choose_settings(
     """Return the settings that the lesson begins with, by their names in training.js.
 
     Raises:
-        SettingError: The page cannot train this network, or not by this optimizer.
+        SettingError: The page cannot train this network, or not in this way.
     """
-    optimizer = model.optimizer(model.parameters())
-    if type(optimizer) is not SGD:
-        name = type(optimizer).__name__
-        raise SettingError(f"optimizer: the lesson trains with SGD, got {name}")
-    (options,) = optimizer.param_groups
+    check_training(model, datamodule)
+    (options,) = model.optimizer(model.parameters()).param_groups
     return {
         "hiddenSizes": list(model.hparams["hidden_sizes"]),
         "activation": find_activation(model.network),
@@ -84,6 +85,25 @@ def choose_settings(
         "batchSize": datamodule.hparams["batch_size"],
         "clearsGradients": True,
     }
+
+
+def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
+    """Raise SettingError if the training is to have what the lesson lacks."""
+    optimizer = model.optimizer(model.parameters())
+    if type(optimizer) is not SGD:
+        name = type(optimizer).__name__
+        raise SettingError(f"optimizer: the lesson trains with SGD, got {name}")
+    for name in UNKNOWN_OPTIONS:
+        value = optimizer.defaults[name]
+        if value:
+            raise SettingError(f"{name}: the lesson has none, got {value}")
+    if model.lr_scheduler is not None:
+        raise SettingError("lr_scheduler: the lesson has none")
+    if model.hparams["dropout"]:
+        dropout = model.hparams["dropout"]
+        raise SettingError(f"dropout: the lesson has none, got {dropout}")
+    if datamodule.hparams["augmentation"] != asdict(Augmentation()):
+        raise SettingError("augmentation: the lesson has none")
 
 
 def take_every(stride: int, dataset: TensorDataset) -> tuple[Tensor, Tensor]:

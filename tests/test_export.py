@@ -403,7 +403,7 @@ def test_the_page_tells_several_digits(
     strokes = numpy.zeros((28, 28), numpy.uint8)
     strokes[rows, columns] = 255
     answer, _ = paint_digit(fast_page, strokes)
-    assert answer == {"refusal": "More than one digit to be seen."}
+    assert answer == {"refusal": "More than one digit found."}
 
 
 @pytest.mark.browser

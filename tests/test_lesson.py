@@ -188,6 +188,19 @@ def test_the_lesson_begins_with_the_settings(cli: RunCommand) -> None:
             "--model.optimizer: the lesson trains with SGD, got Adam",
         ),
         (
+            ["--model.optimizer=SGD", "--model.optimizer.weight_decay=0.1"],
+            "weight_decay: the lesson has none, got 0.1",
+        ),
+        ([f"--config={ROOT / 'configs/dropout.yaml'}"], "dropout: the lesson has none"),
+        (
+            [f"--config={ROOT / 'configs/augmentation.yaml'}"],
+            "augmentation: the lesson has none",
+        ),
+        (
+            ["--model.lr_scheduler=CosineAnnealingLR"],
+            "lr_scheduler: the lesson has none",
+        ),
+        (
             ["--model.activation=torch.nn.GELU"],
             "--output: .html cannot hold this network: ",
         ),
@@ -497,7 +510,8 @@ def test_each_list_sets_what_it_says(opened: Any) -> None:
         name = select.get_attribute("id")
         before = select.get_attribute("value")
         opened.execute_script("arguments[0].focus()", select)
-        key = Keys.ARROW_UP if name.endswith("speed") else Keys.ARROW_DOWN
+        begins_last = name.endswith(("speed", "weight-layer"))
+        key = Keys.ARROW_UP if begins_last else Keys.ARROW_DOWN
         ActionChains(opened, duration=0).send_keys(key).perform()
         value = select.get_attribute("value")
         assert value != before

@@ -4,7 +4,10 @@ function buildClearing({settings, ask}) {
   return buildExperiment($("clearing-panel"), ask, {
     id: "clearing",
     settings: {...settings, learningRate: 0.01, momentum: 0},
-    variants: [{name: "cleared", changes: {clearsGradients: true}}, {name: "notCleared", changes: {clearsGradients: false}}],
+    variants: [
+      {name: "cleared", changes: {clearsGradients: true}},
+      {name: "notCleared", changes: {clearsGradients: false}},
+    ],
     choices: ["batchSize", "learningRate"],
     hasNorms: true,
   });

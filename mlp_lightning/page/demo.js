@@ -114,7 +114,7 @@ function addHiddenLayer({from, to}, k) {
 function describeRun() {
   const values = {run: model.run, count: formatCount(network.numbers.length)};
   if (model.accuracy === null) return text("about", values);
-  return text("aboutTested", {...values, accuracy: `${(100 * model.accuracy).toFixed(2)}%`});
+  return text("aboutTested", {...values, accuracy: formatPercent(model.accuracy, 2)});
 }
 
 network.layers.slice(0, -1).forEach(addHiddenLayer);

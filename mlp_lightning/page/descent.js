@@ -14,7 +14,8 @@ function beginDescent(station) {
   station.batch = takeStationBatch(lesson);
   station.steps = 0;
   station.results = {against: [], along: [], random: []};
-  station.said = () => text("descentBegin", {loss: formatLoss(station.loss)});
+  station.said = () =>
+    text(Number.isFinite(station.loss) ? "descentBegin" : "weightNoNumber", {loss: formatLoss(station.loss)});
   settleDescent(station, lesson.network);
 }
 
@@ -73,6 +74,7 @@ function describeStep(kind, {before, after}, predicted) {
 function showDescent(station) {
   const rate = readRate();
   setSlider($("descent-rate"), DESCENT_RATES.indexOf(rate), DESCENT_RATES.length - 1, String(rate));
+  $("descent-said").ariaLive = station.steps ? "polite" : "off";  // the network above changes all the time
   $("descent-said").textContent = station.said();
   showResults(station);
   const {steps} = station;

@@ -16,16 +16,17 @@ const experiments = [];  // all panels of the page
 /**
  * Build a panel in a section. The options: `id`; `settings`, as createTraining takes them; `variants`, of each
  * network its `name` in TEXTS and the settings in which it differs; `choices`, the settings that the learner can
- * change; `hasNorms`, whether the gradients' norms are shown; what is called
- * when networks have changed, `onChange`, and, less often, when that is to be shown, `onDraw`.
+ * change; `hasNorms`, whether the gradients' norms are shown; what is called when networks have changed,
+ * `onChange`, and, less often, when that is to be shown, `onDraw`.
  */
-function buildExperiment(section, ask, {id, settings, variants, choices, hasNorms = false, onChange = () => {}, onDraw = () => {}}) {
-  const experiment = {id, ask, settings, variants, hasNorms, onChange, onDraw, stepsPerSecond: Infinity, isPlaying: false};
+function buildExperiment(section, ask, {id, choices, ...options}) {
+  const defaults = {hasNorms: false, onChange: () => {}, onDraw: () => {}};
+  const experiment = {id, ask, stepsPerSecond: Infinity, isPlaying: false, ...defaults, ...options};
   experiment.controls = add(section, "div", {className: "row"});
   addButtons(experiment);
   const chooser = add(section, "div", {className: "row"});
   for (const name of choices) {
-    const select = addChoice(chooser, name, CHOICES[name], settings[name]);
+    const select = addChoice(chooser, name, CHOICES[name], experiment.settings[name]);
     select.id = `${id}-${name}`;
     select.onchange = () => change(experiment, {[name]: Number(select.value)});
   }
@@ -94,7 +95,7 @@ function addCharts(section, {hasNorms}) {
 function addResults(section, experiment) {
   const titles = ["", "batchLoss", "batchAccuracy", "testAccuracy", ...(experiment.hasNorms ? ["gradientNorm"] : [])];
   experiment.stepNumber = add(section, "p", {className: "live", id: `${experiment.id}-number`});
-  experiment.table = addTable(section, titles);
+  experiment.table = addTable(section, "measures", titles);
   experiment.table.classList.add("measures");
 }
 

@@ -32,5 +32,5 @@ const joinSentences = (one, two) => (language === 0 ? `${one} ${two}` : one + tw
 
 // Numbers as they are written in both languages.
 const formatCount = count => count.toLocaleString("en");
-const formatPercent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
+const formatPercent = (share, digits = 1) => (Number.isFinite(share) ? `${(100 * share).toFixed(digits)} %` : "–");
 const formatSigned = (number, digits = 2) => number.toFixed(digits).replace("-", "−");

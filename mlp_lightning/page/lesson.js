@@ -34,12 +34,17 @@ function showDigit(pixels, reason = null) {
   notifyListeners();
 }
 
+/** The batch that a panel has trained on last, or will first. */
+function takePanelBatch({settings, step}) {
+  const {images, labels} = lesson.training;
+  return takeBatch({settings, step: Math.max(step - 1, 0)}, images, labels);
+}
+
 /** Take over what the training panel's network has become. */
 function useNetwork({networks, step, settings}) {
-  const {images, labels} = lesson.training;
   [lesson.network] = networks;
   if (step === 0) firstWeights = lesson.network.layers[0].weights;
-  lesson.batch = takeBatch({settings, step: Math.max(step - 1, 0)}, images, labels);
+  lesson.batch = takePanelBatch({settings, step});
   notifyListeners();
 }
 
@@ -57,6 +62,7 @@ function buildTraining(lesson) {
     variants: [{name: "thisNetwork", changes: {}}],
     choices: ["batchSize", "learningRate", "momentum"],
     onChange: useNetwork,
+    onDraw: ({isPlaying}) => { $("answer").ariaLive = isPlaying ? "off" : "polite"; },
   });
   addSeed($("training-panel").children[1], experiment);
   return experiment;
@@ -65,10 +71,10 @@ function buildTraining(lesson) {
 function addSeed(parent, experiment) {
   const label = add(parent, "label"), caption = add(label, "span");
   caption.dataset.text = "seed";
-  const input = add(label, "input", {type: "number", id: "seed", min: 0, max: 2 ** 32 - 1, step: 1});
+  const input = add(label, "input", {type: "number", id: "seed", min: 0, max: 2 ** 32 - 1, step: 1, required: true});
   input.value = lesson.settings.seed;
   input.onchange = () => {
-    if (input.checkValidity() && input.value !== "") change(experiment, {seed: Number(input.value)});
+    if (input.reportValidity()) change(experiment, {seed: Number(input.value)});
   };
 }
 
@@ -79,7 +85,14 @@ function addContents() {
   }
 }
 
+/** Describe the page's own network where texts have its sizes. */
+function nameNetwork() {
+  const sizes = [IMAGE_PIXELS, ...model.settings.hiddenSizes, CLASSES].join("-");
+  $("intro").textContent = text("lessonIntro", {sizes});
+}
+
 async function startLesson() {
+  languageListeners.add(nameNetwork);
   translatePage();  // the words first: the images take a moment
   lesson.training = await unpackImages(model.training);
   lesson.test = await unpackImages(model.test);
@@ -106,6 +119,7 @@ async function startLesson() {
   connectLanguageSwitch();
   $("samples").children[4].click();
   translatePage();
+  document.querySelector("main").inert = false;
 }
 
 startLesson();

@@ -3,9 +3,9 @@
 Object.assign(TEXTS, {
   lessonTitle: ["How a network learns", "神经网络是怎样学习的"],
   lessonIntro: [
-    "This page trains the network of the tutorial, 784-128-64-10, on 2,000 images of MNIST, in your browser. Nothing is "
-      + "sent anywhere. Train it first; then let it answer the tutorial's five questions.",
-    "本页在你的浏览器里训练教程中的网络 784-128-64-10，用的是 MNIST 的 2,000 张图片，不向任何地方发送数据。先训练它，再让它回答教程的五个问题。",
+    "This page trains a network, {sizes}, on 2,000 images of MNIST, in your browser. Nothing is sent anywhere. Train it "
+      + "first; then let it answer the five questions of the tutorial that it comes from.",
+    "本页在你的浏览器里训练网络 {sizes}，用的是 MNIST 的 2,000 张图片，不向任何地方发送数据。先训练它，再让它回答教程的五个问题。",
   ],
   contents: ["Contents", "目录"],
   thisNetwork: ["this network", "本网络"],
@@ -32,6 +32,8 @@ Object.assign(TEXTS, {
   lossChart: ["Loss (thick: test images)", "损失（粗线：测试图片）"],
   accuracyChart: ["Accuracy (thick: test images)", "准确率（粗线：测试图片）"],
   normChart: ["Length of the gradients in memory", "内存中梯度的长度"],
+  measures: ["Latest measures", "最新数值"],
+  tries: ["Networks tried so far", "试过的网络"],
   batchLoss: ["Loss of the batch", "批次损失"],
   batchAccuracy: ["Training accuracy", "训练准确率"],
   testAccuracy: ["Test accuracy", "测试准确率"],
@@ -60,16 +62,16 @@ Object.assign(TEXTS, {
     "One picture for each unit: its 784 weights, drawn where their pixels are. Most of each weight is the random number "
       + "that it began with. What training has added is shown here, nothing before the first step: strokes that excite "
       + "the unit in red, strokes that quiet it in blue.",
-    "每个单元一幅图：它的 784 个权重，分别画在所对应像素的位置上。每个权重的大部分仍是开始时的随机数。这里画的是训练加上去的部分（第一步之前是空的）：红色的笔画使单元更活跃，蓝色的使它更安静。",
+    "每个神经元一幅图：它的 784 个权重，分别画在所对应像素的位置上。每个权重的大部分仍是开始时的随机数。这里画的是训练加上去的部分（第一步之前是空的）：红色的笔画使神经元更活跃，蓝色的使它更安静。",
   ],
   showsChanges: ["only what training has changed", "只看训练改变的部分"],
   fewImagesTitle: ["Why not 94.5 %?", "为什么不是 94.5%？"],
   fewImages: [
-    "After some 900 steps, 30 epochs, it reads near 88 % of the test images: the tutorial's network reads 94.5 % after five "
-      + "epochs, but of 55,000 images. This page holds 2,000 for training, so that it stays small, and 500 for the test. "
+    "With the tutorial's settings, after some 900 steps, 30 epochs, it reads near 88 % of the test images; the tutorial's own "
+      + "network reads 94.5 % after five epochs, but of 55,000 images. This page holds 2,000 for training, so that it stays small, and 500 for the test. "
       + "With so few images, the network learns to know them by heart: the training accuracy rises further than the test "
       + "accuracy. It never stops by itself: pause it when you have seen enough.",
-    "大约 900 步（约 30 轮）之后，测试准确率在 88% 左右；教程的网络只训练五轮就有 94.5%，但它看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。训练不会自己停，看够了就按暂停。",
+    "用教程的设置，大约 900 步（约 30 轮）之后，测试准确率在 88% 左右；教程的网络只训练五轮就有 94.5%，但它看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。训练不会自己停，看够了就按暂停。",
   ],
 
   diagramLabel: ["The network: its layers and its strongest connections", "网络：各层和最强的连接"],
@@ -83,9 +85,9 @@ Object.assign(TEXTS, {
   // Station 1
   linearTitle: ["1. What do the linear and the non-linear part do?", "1. 线性变换和非线性激活各做什么？"],
   linearText: [
-    "A linear layer adds up weighted numbers; ReLU, an activation, then sets what is below 0 to 0. Without it, three layers "
-      + "can do no more than one: their weights multiply out to a single layer, which is drawn below.",
-    "线性层把数加权求和；随后激活函数 ReLU 把小于 0 的变成 0。没有它，三层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
+    "A linear layer adds up weighted numbers; ReLU, an activation, then sets what is below 0 to 0. Without it, all layers "
+      + "together can do no more than one: their weights multiply out to a single layer, which is drawn below.",
+    "线性层把数加权求和；随后激活函数 ReLU 把小于 0 的变成 0。没有它，所有的层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
   ],
   linearTask: [
     "Train both for 500 steps, on the same batches: press “100 steps” five times. Which is ahead at first, which in the "
@@ -95,19 +97,19 @@ Object.assign(TEXTS, {
   withRelu: ["with ReLU", "有 ReLU"],
   withNothing: ["with nothing between the layers", "层间无激活函数"],
   productTitle: [
-    "The three layers without ReLU, multiplied out to one: the weights of its ten units, for 0 to 9",
-    "没有 ReLU 的三层相乘成一层：它的十个单元的权重，从 0 到 9",
+    "The layers without ReLU, multiplied out to one: the weights of its ten units, for 0 to 9",
+    "没有 ReLU 的各层相乘成一层：它的十个神经元的权重，从 0 到 9",
   ],
   productDifference: [
-    "For this batch, the answers of this single layer differ from those of the three by {difference} at most.",
-    "对于这一批图片，这一层与那三层的答案最多相差 {difference}。",
+    "For {count} images, the answers of this single layer differ from those of all the layers by {difference} at most.",
+    "对于 {count} 张图片，这一层与原来各层的答案最多相差 {difference}。",
   ],
   linearAnswer: [
     "The linear part weighs and adds up: it does all the learning. The non-linear part bends: a unit that is off for some "
       + "images and on for others answers a question of its own, and the next layer can combine such answers. Without it, "
       + "the layers only weigh once more, and stay where a single layer ends. With ReLU the network is behind at first, and "
       + "ends higher.",
-    "线性部分负责加权求和，要学的权重都在里面。非线性部分负责“拐弯”：一个单元对一些图片起作用，对另一些不起作用，等于各自回答了一个小问题，下一层再把这些回答组合起来。没有它，多一层也只是再加权一次，停在单层的水平。有 ReLU 的网络开始时落后，最后却更高。",
+    "线性部分负责加权求和，要学的权重都在里面。非线性部分负责“拐弯”：一个神经元对一些图片起作用，对另一些不起作用，等于各自回答了一个小问题，下一层再把这些回答组合起来。没有它，多一层也只是再加权一次，停在单层的水平。有 ReLU 的网络开始时落后，最后却更高。",
   ],
 
   // Station 2
@@ -115,7 +117,7 @@ Object.assign(TEXTS, {
   sizesText: [
     "An image has 28 × 28 = 784 pixels, and there are ten digits; 128 and 64 are the units of the hidden layers, and "
       + "yours to choose. Each unit has a weight for every number that comes in, and a bias.",
-    "一张图片有 28 × 28 = 784 个像素，数字有十个；128 和 64 是隐藏层的单元数，由你选择。每个单元对每个输入的数都有一个权重，另有一个偏置。",
+    "一张图片有 28 × 28 = 784 个像素，数字有十个；128 和 64 是隐藏层的神经元数，由你选择。每个神经元对每个输入的数都有一个权重，另有一个偏置。",
   ],
   sizesTask: [
     "Move the sliders, and train each network for 300 steps: press “100 steps” three times. What does a larger one cost, "
@@ -126,14 +128,14 @@ Object.assign(TEXTS, {
     "784 is what comes in, 10 is what must come out; between them, the sizes are a choice. Each pair of neighbours costs "
       + "their product in weights, and nearly all are in the first layer. Very small layers let too little through. Beyond "
       + "a few dozen units, more of them cost more at each step and bring nothing here: 2,000 images teach no more.",
-    "784 是输入，10 是必须的输出，中间的大小由你选择。相邻两层的权重数是两者之积，几乎全在第一层。层太小，信息过不去；超过几十个单元以后，再大只会让每一步更慢，在这里没有更多好处：2,000 张图片教不了更多。",
+    "784 是输入，10 是必须的输出，中间的大小由你选择。相邻两层的权重数是两者之积，几乎全在第一层。层太小，信息过不去；超过几十个神经元以后，再大只会让每一步更慢，在这里没有更多好处：2,000 张图片教不了更多。",
   ],
   layerSize: ["Hidden layer {layer}", "隐藏层 {layer}"],
   layer: ["Layer", "层"],
   weightsTitle: ["Weights", "权重"],
   biases: ["Biases", "偏置"],
   sum: ["Sum", "小计"],
-  total: ["All together", "合计"],
+  total: ["Total", "合计"],
   network: ["Network", "网络"],
   parameters: ["Parameters", "参数"],
   steps: ["Steps", "步数"],

@@ -32,20 +32,26 @@ function compareLogits(one, other, {inputs, labels}) {
   return ours.reduce((most, logit, i) => Math.max(most, Math.abs(logit - theirs[i])), 0);
 }
 
-function buildLinear(lesson) {
-  const {settings, ask} = lesson;
+/** What the panel says of the network without ReLU: the single layer that does the same. */
+function showProduct({networks, settings, step}) {
+  const merged = mergeLayers(networks[1]);
+  drawTiles($("product"), merged.layers[0].weights, CLASSES);
+  const batch = takeStationBatch({batch: takePanelBatch({settings, step})});
+  const difference = compareLogits(networks[1], merged, batch);
+  $("product-difference").textContent = Number.isFinite(difference)
+    ? text("productDifference", {count: batch.labels.length, difference: formatDigits(difference, 1)})
+    : text("overflowAdvice");
+}
+
+function buildLinear({settings, ask}) {
   return buildExperiment($("linear-panel"), ask, {
     id: "linear",
     settings: {...settings, learningRate: 0.1},
-    variants: [{name: "withRelu", changes: {activation: "relu"}}, {name: "withNothing", changes: {activation: "identity"}}],
+    variants: [
+      {name: "withRelu", changes: {activation: "relu"}},
+      {name: "withNothing", changes: {activation: "identity"}},
+    ],
     choices: ["batchSize", "learningRate", "momentum"],
     onDraw: showProduct,
   });
-
-  function showProduct({networks}) {
-    const merged = mergeLayers(networks[1]);
-    drawTiles($("product"), merged.layers[0].weights, CLASSES);
-    const difference = compareLogits(networks[1], merged, lesson.batch);
-    $("product-difference").textContent = text("productDifference", {difference: formatDigits(difference, 1)});
-  }
 }

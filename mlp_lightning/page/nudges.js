@@ -95,11 +95,13 @@ function explainWeight(network, outputs, errors, {layer, unit, input}) {
   const images = [...Array(count).keys()];
   const inputs = images.map(image => outputs[layer][image * from + input]);
   const errorsAtUnit = images.map(image => errors[layer][image * to + unit]);
+  const unitOutputs = images.map(image => outputs[layer + 1][image * to + unit]);
   const hasKinks = network.activation === "relu" && layer < network.layers.length - 1;
   if (!inputs.every(Number.isFinite) || !errorsAtUnit.every(Number.isFinite)) return "weightNoNumber";
-  if (hasKinks && errorsAtUnit.every(error => error === 0)) return "weightUnitOff";
+  if (hasKinks && unitOutputs.every(output => output === 0)) return "weightUnitOff";
+  if (hasKinks && errorsAtUnit.every(error => error === 0)) return "weightLaterOff";
   if (inputs.every(value => value === 0)) return "weightSourceOff";
-  if (layer === 0 && inputs.every(value => value === inputs[0])) return "weightOfPaper";
+  if (layer === 0 && inputs.every(value => value === NORMALISED_PIXELS[0])) return "weightOfPaper";
   if (hasKinks && inputs.every((value, image) => value * errorsAtUnit[image] === 0)) return "weightNeverBoth";
   return hasKinks ? "weightWithKinks" : "weightWithoutKinks";
 }

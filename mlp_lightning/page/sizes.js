@@ -1,6 +1,7 @@
 // Station 2: how many units the hidden layers have, what that costs, and what it brings.
 
-const MAX_LAYER_SIZE = 256, SIZE_STEP = 8;
+const MAX_LAYER_SIZE = 256;
+const MIN_LAYERS = 2;  // that have a slider, though it may stand at 0
 
 /** The layers of a network in numbers: [{from, to, weights, biases}]. */
 function listTerms(sizes) {
@@ -9,9 +10,10 @@ function listTerms(sizes) {
 
 function buildSizes(lesson) {
   const {settings, ask} = lesson;
-  const termTable = addTable($("size-terms"), ["layer", "weightsTitle", "biases", "sum"]);
-  const tryTable = addTable($("size-tries"), ["network", "parameters", "steps", "stepTime", "testAccuracy"]);
-  const tries = new Map();  // from sizes to what a network of these has reached
+  const termTable = addTable($("size-terms"), "parameters", ["layer", "weightsTitle", "biases", "sum"]);
+  const tryTitles = ["network", "parameters", "learningRate", "steps", "stepTime", "testAccuracy"];
+  const tryTable = addTable($("size-tries"), "tries", tryTitles);
+  const tries = new Map();  // from sizes and rate to what a network has reached with them
   const experiment = buildExperiment($("sizes-panel"), ask, {
     id: "sizes",
     settings: {...settings, learningRate: 0.1},
@@ -19,7 +21,8 @@ function buildSizes(lesson) {
     choices: ["learningRate"],
     onDraw: showTry,
   });
-  const sliders = [0, 1].map(k => addSizeSlider(k));
+  const sliderCount = Math.max(settings.hiddenSizes.length, MIN_LAYERS);
+  const sliders = Array.from({length: sliderCount}, (_, k) => addSizeSlider(k));
   const restart = schedule(() => {
     const chosen = sliders.map(({value}) => Number(value));
     change(experiment, {hiddenSizes: chosen.filter(size => size > 0)});  // 0: no such layer
@@ -33,8 +36,8 @@ function buildSizes(lesson) {
   function addSizeSlider(k) {
     const label = add($("size-sliders"), "label"), caption = add(label, "span");
     const value = settings.hiddenSizes[k] ?? 0;
-    const slider = add(label, "input", {type: "range", id: `size-${k + 1}`, min: 0, max: MAX_LAYER_SIZE, step: SIZE_STEP});
-    slider.value = value;
+    const max = Math.max(MAX_LAYER_SIZE, value);
+    const slider = add(label, "input", {type: "range", id: `size-${k + 1}`, min: 0, max, value});
     const output = add(label, "output", {textContent: value});
     languageListeners.add(() => { caption.textContent = text("layerSize", {layer: k + 1}); });
     slider.oninput = () => {
@@ -44,12 +47,13 @@ function buildSizes(lesson) {
     return slider;
   }
 
-  function showTry({networks: [network], histories: [{testAccuracy}], step, milliseconds}) {
+  function showTry({networks: [network], settings: {learningRate}, histories: [{testAccuracy}], step, milliseconds}) {
     const sizes = network.sizes.join("-"), parameters = formatCount(network.numbers.length);
     const accuracy = testAccuracy.length ? formatPercent(testAccuracy.at(-1)[1]) : "–";
     const time = milliseconds.length ? findMedian(milliseconds.slice(-50)).toFixed(1) : "–";
     fillTerms(network.sizes, parameters);
-    if (step > 0) tries.set(sizes, [sizes, parameters, formatCount(step), time, accuracy]);
+    const cells = [sizes, parameters, learningRate, formatCount(step), time, accuracy];
+    if (step > 0) tries.set(`${sizes} ${learningRate}`, cells);
     fillTable(tryTable, [...tries.values()]);
     tryTable.hidden = tries.size === 0;
     drawDiagram($("sizes-diagram"), network, lesson.drawnPixels && forward(network, lesson.drawnPixels));

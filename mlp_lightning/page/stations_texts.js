@@ -4,7 +4,7 @@ Object.assign(TEXTS, {
   noNumber: ["not a number", "非数值"],
   stationLayer: ["{number}: {from} → {to}", "第 {number} 层：{from} → {to}"],
   namePixel: ["pixel in row {row}, column {column}", "第 {row} 行第 {column} 列的像素"],
-  nameUnit: ["unit {number}", "第 {number} 个单元"],
+  nameUnit: ["unit {number}", "第 {number} 个神经元"],
   nameOutput: ["output for {digit}", "数字 {digit} 的输出"],
 
   // Station 4
@@ -19,18 +19,18 @@ Object.assign(TEXTS, {
     "Take any weight of the network at the top: choose a layer and a unit, then point at a square, or "
       + "press a button. Do backpropagation and the nudge agree? Then follow the error back, from layer 3 to "
       + "layer 1.",
-    "任选最上面那个网络的一个权重：先选层和单元，再点一个方格，也可以直接按按钮。反向传播和微调的结果一致吗？再从第 3 层到第 1 层，看误差怎样一层层传回来。",
+    "任选最上面那个网络的一个权重：先选层和神经元，再点一个方格，也可以直接按按钮。反向传播和微调的结果一致吗？再从第 3 层到第 1 层，看误差怎样一层层传回来。",
   ],
   weightLayer: ["Layer", "层"],
-  weightUnit: ["Weight that leads to", "权重所属单元"],
+  weightUnit: ["Weight that leads to", "权重所属神经元"],
   weightInput: ["and multiplies the", "对应的输入"],
   weightLargest: ["The largest gradient of this layer", "本层梯度最大的权重"],
   weightRandom: ["A weight of this layer at random", "随机选本层一个权重"],
-  weightPicture: ["The weights of the unit; the arrow keys go from one to the next", "该单元的权重；用方向键逐个移动"],
-  weightPictureCaption: ["The unit’s weights", "该单元的权重"],
+  weightPicture: ["The weights of the unit; the arrow keys go from one to the next", "该神经元的权重；用方向键逐个移动"],
+  weightPictureCaption: ["The unit’s weights", "该神经元的权重"],
   gradientPicture: [
     "The gradients of the unit’s weights; the arrow keys go from one to the next",
-    "该单元各权重的梯度；用方向键逐个移动",
+    "该神经元各权重的梯度；用方向键逐个移动",
   ],
   gradientPictureCaption: ["Their gradients", "这些权重的梯度"],
   saysBackpropagation: ["Backpropagation says", "反向传播算出"],
@@ -40,7 +40,12 @@ Object.assign(TEXTS, {
     "This unit is off for all {images} images: its sum is below 0, and ReLU makes 0 of it. A little more "
       + "or less of a weight does not change that, so the gradient is 0 exactly. Only a nudge large enough "
       + "to switch the unit on for some image would show anything.",
-    "这个单元对全部 {images} 张图片都不起作用：它的和小于 0，被 ReLU 变成了 0。权重稍大或稍小都改变不了这一点，所以梯度恰好是 0。只有改动大到让它对某张图片起作用，才会看到变化。",
+    "这个神经元对全部 {images} 张图片都不起作用：它的和小于 0，被 ReLU 变成了 0。权重稍大或稍小都改变不了这一点，所以梯度恰好是 0。只有改动大到让它对某张图片起作用，才会看到变化。",
+  ],
+  weightLaterOff: [
+    "This unit is on for some of the images, but nothing comes back to it: the units behind it that it "
+      + "leads to are off for all of them. So the gradient is 0.",
+    "这个神经元对一些图片起作用，但没有误差传回来：它所通向的后面的神经元对所有图片都不起作用，所以梯度是 0。",
   ],
   weightSourceOff: [
     "What this weight multiplies is 0 for all {images} images. Whatever the weight, 0 times it is 0: so "
@@ -50,7 +55,7 @@ Object.assign(TEXTS, {
   weightNeverBoth: [
     "Wherever this weight has an input among the {images} images, its unit is off, and nothing comes "
       + "back to it: so the gradient is 0.",
-    "在这 {images} 张图片里，凡是这个权重的输入不为 0 的，它的单元都不起作用，没有误差传回来，所以梯度是 0。",
+    "在这 {images} 张图片里，凡是这个权重的输入不为 0 的，它的神经元都不起作用，没有误差传回来，所以梯度是 0。",
   ],
   weightUpdate: [
     "optimizer.step() takes the gradient, times the learning rate set above, off the weight: "
@@ -66,7 +71,7 @@ Object.assign(TEXTS, {
     "The loss is the mean over {images} images of the batch. Where the two numbers differ, the loss "
       + "bends within the nudge: a unit is switched on or off for some image. Make the nudge smaller, and "
       + "they agree better.",
-    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯：某个单元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
+    "损失是这一批 {images} 张图片的平均值。两个数若有出入，是因为损失在改动范围内拐了弯：某个神经元对某张图片刚好由不起作用变为起作用，或相反。改动越小，两个数就越接近。",
   ],
   weightWithoutKinks: [
     "The loss is the mean over {images} images of the batch. Make the nudge smaller, and both numbers "
@@ -96,8 +101,8 @@ Object.assign(TEXTS, {
       + "What it carries is called the error: how fast the loss changes with a sum. The stronger a line, the "
       + "more of it comes back that way; red says that the loss rises with the unit, blue that it falls. The "
       + "darker a dot, the more the unit puts out.",
-    "损失离这个权重很远：权重改变所在单元的和，单元改变后面的单元，最后改变输出。反向传播沿同一条路逐线往回走，带回的东西叫误差：某个和变化时，损失变化得有多快。"
-      + "连线越粗，经过它传回的误差越多；红色表示单元变大时损失上升，蓝色表示下降。圆点越深，单元的输出越大。",
+    "损失离这个权重很远：权重改变所在神经元的和，神经元改变后面的神经元，最后改变输出。反向传播沿同一条路逐线往回走，带回的东西叫误差：某个和变化时，损失变化得有多快。"
+      + "连线越粗，经过它传回的误差越多；红色表示神经元变大时损失上升，蓝色表示下降。圆点越深，神经元的输出越大。",
   ],
   pathPicture: [
     "The network, and in it all lines that lead from the chosen weight to the outputs",
@@ -117,7 +122,7 @@ Object.assign(TEXTS, {
   errorOfUnit: [
     "The error is the sum over all lines after the unit, each its weight times the error at its end, "
       + "times the slope of the unit's activation here, {slope}: this is the chain rule.",
-    "这个误差是该单元之后所有连线的“权重 × 末端误差”之和，再乘以激活函数在此处的斜率 {slope}：这就是链式法则。",
+    "这个误差是该神经元之后所有连线的“权重 × 末端误差”之和，再乘以激活函数在此处的斜率 {slope}：这就是链式法则。",
   ],
   errorOfOutput: [
     "The error of an output is its probability minus its target, which is 1 for the right digit and 0 "
@@ -146,7 +151,7 @@ Object.assign(TEXTS, {
   descentQuestion: ["5. Why update the weights, and why against the gradient?", "5. 为什么要更新权重？为什么要逆着梯度？"],
   descentText: [
     "Computing gradients changes nothing: only when the weights change does the network learn. The "
-      + "gradient points to where the loss rises fastest, so a small step the opposite way lets it fall "
+      + "gradient points to where the loss rises fastest, so a small step the opposite way makes it fall "
       + "fastest.",
     "光算出梯度什么也不会改变：只有权重更新了，网络才算学到东西。梯度指向损失上升最快的方向，所以朝相反方向走一小步，损失下降最快。",
   ],
@@ -188,7 +193,7 @@ Object.assign(TEXTS, {
   stepDead: [
     "By now all units of a hidden layer are off for all images: no gradient comes back through them, and "
       + "only the biases behind them still learn.",
-    "现在有一个隐藏层的所有单元对所有图片都不起作用：梯度传不回来，只有后面的偏置还能学习。",
+    "现在有一个隐藏层的所有神经元对所有图片都不起作用：梯度传不回来，只有后面的偏置还能学习。",
   ],
   descentCopy: [
     "Steps taken: {steps}. They changed a copy: the network above is as it was. The button takes you back "
@@ -241,10 +246,10 @@ Object.assign(TEXTS, {
       + "bias. Choose a layer and a unit, and follow one number into the next layer. The digit is the one that "
       + "was last on the paper. A pixel of 0 to 255 goes in as (pixel / 255 − 0.1307) / 0.3081, so paper is "
       + "−0.42, and full ink 2.82.",
-    "一个单元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。选一层和一个单元，看一个数怎样进入下一层。数字是手写板上最近的那一个。像素值（0 到 255）先换算成（像素 / 255 − 0.1307）/ 0.3081，所以空白是 −0.42，最黑的笔迹是 2.82。",
+    "一个神经元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。选一层和一个神经元，看一个数怎样进入下一层。数字是手写板上最近的那一个。像素值（0 到 255）先换算成（像素 / 255 − 0.1307）/ 0.3081，所以空白是 −0.42，最黑的笔迹是 2.82。",
   ],
   sumsLayer: ["Layer", "层"],
-  sumsUnit: ["Sum of", "查看哪个单元"],
+  sumsUnit: ["Sum of", "查看哪个神经元"],
   sumsInputs: ["The inputs as squares", "输入的方格图"],
   sumsInputsCaption: ["inputs", "输入"],
   sumsWeights: ["The weights as squares", "权重的方格图"],
@@ -256,6 +261,7 @@ Object.assign(TEXTS, {
   sumsWeight: ["Weight", "权重"],
   sumsProduct: ["Product", "乘积"],
   sumsOthers: ["the other {count} together", "其余 {count} 项合计"],
+  sumsRounding: ["what rounding leaves over", "舍入的余数"],
   sumsBias: ["bias", "偏置"],
   sumsTotal: ["sum", "和"],
   sumsLogit: [
@@ -281,8 +287,8 @@ Object.assign(TEXTS, {
   ],
   softmaxTitle: ["Softmax and the loss, step by step", "softmax 和损失的每一步"],
   softmaxText: [
-    "Ten sums come out, the logits. Take the largest off each, take e to the power of each, and divide by "
-      + "the sum of all ten: so all are above 0 and add up to 1.",
+    "Ten sums come out, the logits. Subtract the largest from each, take e to the power of each, and divide "
+      + "by the sum of all ten: so all are above 0 and add up to 1.",
     "网络最后得到十个和，称为 logit。每个减去其中最大的，以 e 为底取指数，再除以十个指数之和：这样每个都大于 0，总和为 1。",
   ],
   softmaxDigit: ["Digit", "数字"],

@@ -92,6 +92,8 @@ function showTerms(network, {outputs, sums}, layer, unit) {
   ]);
   if (sum.otherCount) {
     rows.push([text("sumsOthers", {count: formatCount(sum.otherCount)}), "", "", withSign(sum.others)]);
+  } else if (sum.others) {
+    rows.push([text("sumsRounding"), "", "", withSign(sum.others)]);
   }
   rows.push([text("sumsBias"), "", "", withSign(sum.bias)]);
   rows.push([text("sumsTotal"), "", "", `= ${formatDecimals(sum.total, 3)}`]);

@@ -1,8 +1,9 @@
 // Tables of numbers.
 
-/** Add a table with these titles, names of TEXTS, and no rows. */
-function addTable(parent, titles) {
+/** Add a table with these titles and this name, all being names of TEXTS, and no rows. */
+function addTable(parent, name, titles) {
   const table = add(parent, "table", {className: "numbers"});
+  table.dataset.label = name;
   const row = add(add(table, "thead"), "tr");
   for (const title of titles) {
     if (title) add(row, "th", {scope: "col"}).dataset.text = title;

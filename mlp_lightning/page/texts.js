@@ -16,8 +16,8 @@ const TEXTS = {
       + "the pen, the space bar lowers and lifts it, Escape clears.",
     "用鼠标、手指或笔书写；也可以把图片拖到页面上，或选一张测试图片。用键盘：方向键移动笔，空格键落笔、提笔，Esc 键清除。",
   ],
-  noInk: ["No ink to be seen.", "没有看到笔迹。"],
-  severalDigits: ["More than one digit to be seen.", "看到了不止一个数字。"],
+  noInk: ["No ink found.", "没有看到笔迹。"],
+  severalDigits: ["More than one digit found.", "看到了不止一个数字。"],
   noInkInFile: ["{name} shows no ink.", "{name} 里没有笔迹。"],
   severalDigitsInFile: ["{name} shows more than one digit.", "{name} 里不止一个数字。"],
   unreadable: ["{name} cannot be read: {reason}", "无法读取 {name}：{reason}"],
@@ -40,8 +40,8 @@ const TEXTS = {
       + "at the centre.",
     "这就是网络看到的：28 × 28 = 784 个数。手写的数字先变成训练图片的样子：剪出笔迹，加粗细线，把长边缩放到 20 个像素，再把重心移到中央。",
   ],
-  hiddenTitle: ["{count} hidden units", "{count} 个隐藏单元"],
-  hiddenTitleOf: ["{count} hidden units, layer {layer}", "第 {layer} 个隐藏层：{count} 个单元"],
+  hiddenTitle: ["{count} hidden units", "{count} 个隐藏神经元"],
+  hiddenTitleOf: ["{count} hidden units, layer {layer}", "第 {layer} 个隐藏层：{count} 个神经元"],
   networkTitle: ["A digit goes through the network", "一个数字穿过网络"],
   networkText: [
     "Each line is a signal, a number times a weight; of many thousands, the strongest are drawn. Red is positive, blue "
@@ -50,13 +50,13 @@ const TEXTS = {
   ],
   diagram: [
     "The network: the image, its hidden units and the ten digits, with the strongest signals between them",
-    "网络：图像、隐藏单元和十个数字，以及它们之间最强的信号",
+    "网络：图像、隐藏神经元和十个数字，以及它们之间最强的信号",
   ],
   weights: ["The weights, as squares", "权重，以方块表示"],
   hiddenText: [
     "{count} numbers. Each unit multiplies the {inputs} numbers before it by {inputs} weights of its own, adds them "
       + "up with a bias, and {activation}.",
-    "{count} 个数。每个单元把前一层的 {inputs} 个数分别乘以自己的 {inputs} 个权重，相加，再加上偏置，然后{activation}。",
+    "{count} 个数。每个神经元把前一层的 {inputs} 个数分别乘以自己的 {inputs} 个权重，相加，再加上偏置，然后{activation}。",
   ],
   relu: ["keeps the sum if it is above 0, else 0 (ReLU)", "大于 0 的和保持不变，否则取 0（ReLU）"],
   sigmoid: ["squeezes the sum into 0 to 1 (sigmoid)", "把和压缩到 0 与 1 之间（sigmoid）"],
@@ -71,24 +71,24 @@ const TEXTS = {
       + "makes probabilities of them; the largest is the answer.",
     "10 个数，每个数字一个：前一层的 {inputs} 个数各乘以一个权重，相加，再加上偏置。softmax 把它们变成概率，最大的就是答案。",
   ],
-  unitName: ["Unit {number} of {count}", "第 {number} 个单元（共 {count} 个）"],
+  unitName: ["Unit {number} of {count}", "第 {number} 个神经元（共 {count} 个）"],
   digitName: ["Digit {digit}", "数字 {digit}"],
   pixelWeights: ["{name}: its {count} weights, one for each pixel.", "{name}：{count} 个权重，每个像素一个。"],
-  unitWeights: ["{name}: its {count} weights, one for each unit before.", "{name}：{count} 个权重，前一层每个单元一个。"],
+  unitWeights: ["{name}: its {count} weights, one for each unit before.", "{name}：{count} 个权重，前一层每个神经元一个。"],
   unitSum: [
     "Times those, added up: {sum}; with its bias, {bias}: {total}; after {activation}: {output}.",
     "各自相乘再相加：{sum}；加上偏置 {bias}：{total}；经过 {activation}：{output}。",
   ],
   pixelName: [
     "Pixel in row {row}, column {column}: {count} units give it a weight each.",
-    "第 {row} 行第 {column} 列的像素：{count} 个单元各给它一个权重。",
+    "第 {row} 行第 {column} 列的像素：{count} 个神经元各给它一个权重。",
   ],
   pixelValue: [
     "Its value is {value} of 255; normalised, {input} goes in.",
     "它的值是 {value}（最大 255）；归一化后输入 {input}。",
   ],
   diagramPixels: ["784 pixels", "784 个像素"],
-  diagramUnits: ["{count} units", "{count} 个单元"],
+  diagramUnits: ["{count} units", "{count} 个神经元"],
   diagramDigits: ["10 digits", "10 个数字"],
   privacy: ["What you draw or open stays on this page.", "你写的和打开的图片都只留在本页。"],
 };

@@ -95,7 +95,7 @@ function compareWithLabels(logits, labels) {
     const label = labels[n];
     const imageLogits = logits.subarray(start, start + CLASSES);
     const probabilities = softmax(imageLogits);
-    const likeliest = imageLogits.indexOf(Math.max(...imageLogits));
+    const likeliest = Math.max(imageLogits.indexOf(Math.max(...imageLogits)), 0);  // 0 of NaNs, as in torch
     // -log(probability of the label), which may be too small for a number: so from the likeliest one's.
     loss += imageLogits[likeliest] - imageLogits[label] - Math.log(probabilities[likeliest]);
     correct += likeliest === label ? 1 : 0;
