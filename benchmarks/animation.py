@@ -79,6 +79,9 @@ def make_animation(driver: Chrome) -> None:
     driver.get(PAGE.as_uri())
     driver.execute_script(RESIZE, *ANIMATION_SIZE)
     frames, times = draw_frames(driver)
+    # A still picture shows the first frame alone: let it be an answer.
+    frames = frames[-1:] + frames[:-1]
+    times = times[-1:] + times[:-1]
     frames[0].save(
         ANIMATION,
         save_all=True,

@@ -31,6 +31,7 @@ UNKNOWN_OPTIONS = ("dampening", "maximize", "nesterov", "weight_decay")
 # Every 30th training image and every 20th test image: 2,000 of 60,000, and 500 of
 # 10,000. All of them would make a page of 16 MB.
 TRAINING_STRIDE = 30
+TRAINING_IMAGES = 2_000
 TEST_STRIDE = 20
 
 
@@ -63,7 +64,7 @@ def write_lesson(
     }
     page = assemble_page("lesson.html", data).encode("utf-8")
     replace_file(path, page)
-    print(f"Wrote {path} ({len(page):,} bytes)")
+    print(f"Wrote {path} ({len(page):,} bytes): open it in a browser")
 
 
 def choose_settings(
@@ -82,14 +83,14 @@ def choose_settings(
         "seed": get_seed(),
         "learningRate": options["lr"],
         "momentum": options["momentum"],
-        "batchSize": datamodule.hparams["batch_size"],
+        "batchSize": min(datamodule.hparams["batch_size"], TRAINING_IMAGES),
         "clearsGradients": True,
     }
 
 
 def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
     """Raise SettingError if the training is to have what the lesson lacks."""
-    optimizer = model.optimizer(model.parameters())
+    optimizer, schedule = model.build_optimizer(total_steps=1)
     if type(optimizer) is not SGD:
         name = type(optimizer).__name__
         raise SettingError(f"optimizer: the lesson trains with SGD, got {name}")
@@ -97,7 +98,7 @@ def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
         value = optimizer.defaults[name]
         if value:
             raise SettingError(f"{name}: the lesson has none, got {value}")
-    if model.lr_scheduler is not None:
+    if schedule is not None:
         raise SettingError("lr_scheduler: the lesson has none")
     if model.hparams["dropout"]:
         dropout = model.hparams["dropout"]

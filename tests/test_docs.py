@@ -10,6 +10,7 @@ import lightning
 import numpy
 import pytest
 from PIL import Image, ImageDraw
+from report import read_figures
 
 from mlp_lightning.__main__ import main
 from mlp_lightning.cli import MLPCLI
@@ -177,6 +178,8 @@ def test_figures_stand_between_the_markers_of_a_benchmark(page: Path) -> None:
         if script != "accuracy.py":  # whose rows may stand in any table
             assert f'"{name}"' in code
     assert all(slash for slash, _, _ in ends)
+    for _, name, _ in starts:
+        assert read_figures(page, name)
 
 
 def test_no_benchmark_writes_where_there_are_no_markers() -> None:

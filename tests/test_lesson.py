@@ -147,7 +147,9 @@ def test_the_lesson_needs_no_run_and_is_one_small_file(cli: RunCommand) -> None:
     outcome = cli("lesson")
     assert outcome.code == 0, outcome.err
     size = Path("lesson.html").stat().st_size
-    assert outcome.out == f"Wrote lesson.html ({size:,} bytes)\n"
+    assert outcome.out == (
+        f"Wrote lesson.html ({size:,} bytes): open it in a browser\n"
+    )
     assert size < MAX_PAGE_SIZE
     assert not Path("lightning_logs").exists()
     text = Path("lesson.html").read_text(encoding="utf-8")
@@ -186,6 +188,10 @@ def test_the_lesson_begins_with_the_settings(cli: RunCommand) -> None:
         (
             ["--model.optimizer=Adam"],
             "--model.optimizer: the lesson trains with SGD, got Adam",
+        ),
+        (
+            ["--model.optimizer=SGD", "--model.optimizer.lr=-1"],
+            "--model.optimizer: Invalid learning rate: -1.0",
         ),
         (
             ["--model.optimizer=SGD", "--model.optimizer.weight_decay=0.1"],

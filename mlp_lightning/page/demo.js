@@ -61,17 +61,17 @@ function describeUnit({layer, unit}) {
     : text("unitName", {number: unit + 1, count: formatCount(weighted.to)});
   const about = text(layer > 1 ? "unitWeights" : "pixelWeights", {name, count: formatCount(weighted.from)});
   if (!outputs) return about;
-  const total = computeSums(weighted, outputs[layer - 1])[unit];
+  const total = roundTo(computeSums(weighted, outputs[layer - 1])[unit], 2);
+  const bias = roundTo(weighted.bias[unit], 2);  // rounded first, so that the numbers shown add up
   const output = outputs[layer][unit];
   return joinSentences(about, text("unitSum", {
-    sum: formatSigned(total - weighted.bias[unit]),
-    bias: formatSigned(weighted.bias[unit]),
+    sum: formatSigned(total - bias),
+    bias: formatSigned(bias),
     total: formatSigned(total),
-    activation: isOutput ? "softmax" : model.activation,
+    activation: isOutput ? "softmax" : model.activation.replace("relu", "ReLU"),
     output: isOutput ? formatPercent(output, 2) : formatSigned(output),
   }));
 }
-
 
 /** Point at a unit or pixel, {layer, unit}, or at none. */
 function pointAt(place) {

@@ -75,7 +75,8 @@ function addSpeed(parent, experiment) {
   for (const speed of SPEEDS) {
     const option = add(select, "option", {value: speed});
     languageListeners.add(() => {
-      option.textContent = speed === Infinity ? text("fastest") : text("stepsPerSecond", {count: speed});
+      const name = {1: "oneStepPerSecond", [Infinity]: "fastest"}[speed] ?? "stepsPerSecond";
+      option.textContent = text(name, {count: speed});
     });
   }
   select.value = Infinity;

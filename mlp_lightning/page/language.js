@@ -30,6 +30,8 @@ function connectLanguageSwitch() {
 /** Two sentences, one after the other: Chinese needs no space between them. */
 const joinSentences = (one, two) => (language === 0 ? `${one} ${two}` : one + two);
 
+const roundTo = (number, decimals) => Math.round(number * 10 ** decimals) / 10 ** decimals;
+
 // Numbers as they are written in both languages.
 const formatCount = count => count.toLocaleString("en");
 const formatPercent = (share, digits = 1) => (Number.isFinite(share) ? `${(100 * share).toFixed(digits)} %` : "–");

@@ -92,6 +92,7 @@ function nameNetwork() {
 }
 
 async function startLesson() {
+  addContents();
   languageListeners.add(nameNetwork);
   translatePage();  // the words first: the images take a moment
   lesson.training = await unpackImages(model.training);
@@ -105,7 +106,6 @@ async function startLesson() {
     build($(id), lesson);
     await restAWhile();  // each takes its time
   }
-  addContents();
   const samples = model.samples.map(row => lesson.test.images.subarray(784 * row, 784 * (row + 1)));
   addSamples(samples, model.samples.map(row => lesson.test.labels[row]), showDigit);
   languageListeners.add(readAgain);

@@ -19,6 +19,7 @@ Object.assign(TEXTS, {
   speed: ["Speed", "速度"],
   fastest: ["as fast as it can", "最快"],
   stepsPerSecond: ["{count} steps a second", "每秒 {count} 步"],
+  oneStepPerSecond: ["one step a second", "每秒一步"],
   batchSize: ["Batch size", "批次大小"],
   learningRate: ["Learning rate", "学习率"],
   momentum: ["Momentum", "动量"],
@@ -65,10 +66,10 @@ Object.assign(TEXTS, {
     "每个神经元一幅图：它的 784 个权重，分别画在所对应像素的位置上。每个权重的大部分仍是开始时的随机数。这里画的是训练加上去的部分（第一步之前是空的）：红色的笔画使神经元更活跃，蓝色的使它更安静。",
   ],
   showsChanges: ["only what training has changed", "只看训练改变的部分"],
-  fewImagesTitle: ["Why not 94.5 %?", "为什么不是 94.5%？"],
+  fewImagesTitle: ["Why not 94.5\u00a0%?", "为什么不是 94.5%？"],
   fewImages: [
-    "With the tutorial's settings, after some 900 steps, 30 epochs, it reads near 88 % of the test images; the tutorial's own "
-      + "network reads 94.5 % after five epochs, but of 55,000 images. This page holds 2,000 for training, so that it stays small, and 500 for the test. "
+    "With the tutorial's settings, after some 900 steps, 30 epochs, it reads near 88\u00a0% of the test images; the tutorial's own "
+      + "network reads 94.5\u00a0% after five epochs, but of 55,000 images. This page holds 2,000 for training, so that it stays small, and 500 for the test. "
       + "With so few images, the network learns to know them by heart: the training accuracy rises further than the test "
       + "accuracy. It never stops by itself: pause it when you have seen enough.",
     "用教程的设置，大约 900 步（约 30 轮）之后，测试准确率在 88% 左右；教程的网络只训练五轮就有 94.5%，但它看了 55,000 张图片。为了让页面小巧，这里只有 2,000 张训练图片和 500 张测试图片。图片这么少，网络会把它们背下来：训练准确率会比测试准确率升得更高。训练不会自己停，看够了就按暂停。",
@@ -87,7 +88,7 @@ Object.assign(TEXTS, {
   linearText: [
     "A linear layer adds up weighted numbers; ReLU, an activation, then sets what is below 0 to 0. Without it, all layers "
       + "together can do no more than one: their weights multiply out to a single layer, which is drawn below.",
-    "线性层把数加权求和；随后激活函数 ReLU 把小于 0 的变成 0。没有它，所有的层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
+    "线性层对输入加权求和；随后激活函数 ReLU 把小于 0 的变成 0。没有它，所有的层合起来也只相当于一层：把它们的权重相乘，就得到下面画出的那一层。",
   ],
   linearTask: [
     "Train both for 500 steps, on the same batches: press “100 steps” five times. Which is ahead at first, which in the "
@@ -139,7 +140,7 @@ Object.assign(TEXTS, {
   network: ["Network", "网络"],
   parameters: ["Parameters", "参数"],
   steps: ["Steps", "步数"],
-  stepTime: ["Milliseconds a step", "每步耗时（毫秒）"],
+  stepTime: ["Milliseconds per step", "每步耗时（毫秒）"],
 
   // Station 3
   clearingTitle: ["3. Why clear the gradients?", "3. 为什么要梯度清零？"],

@@ -28,7 +28,7 @@ function drawPathwayImage(pencil, inputs, {place, imageSide}) {
   inputs.forEach((input, i) => {
     const [x, y] = place(0, i);
     const ink = 255 * (input * STD + MEAN);
-    pencil.fillStyle = greyOf(255 - Math.round(ink));
+    pencil.fillStyle = greyOf(Math.round(darkScheme.matches ? ink : 255 - ink));
     pencil.fillRect(x - pixel / 2, y - pixel / 2, pixel + 0.5, pixel + 0.5);
   });
 }

@@ -103,8 +103,6 @@ function formatLosses(before, after) {
   };
 }
 
-const roundTo = (number, decimals) => Math.round(number * 10 ** decimals) / 10 ** decimals;
-
 /** The value in the middle, so that one slow run does not count. */
 function findMedian(values) {
   const sorted = [...values].sort((a, b) => a - b);

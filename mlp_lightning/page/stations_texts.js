@@ -91,8 +91,8 @@ Object.assign(TEXTS, {
   nudgedNot: ["w", "w"],
   nudgedUp: ["w + ε", "w + ε"],
   nudgeSum: [
-    "The nudge shows: (loss at w + ε − loss at w − ε) / 2ε = ({up} − {down}) / {width} = {slope}",
-    "微调测得：（w + ε 的损失 − w − ε 的损失）÷ 2ε =（{up} − {down}）÷ {width} = {slope}",
+    "The nudge shows: (L(w + ε) − L(w − ε)) / 2ε, both losses less the one at w: ({up} − {down}) / {width} = {slope}",
+    "微调测得：（L(w + ε) − L(w − ε)）÷ 2ε，两个损失都减去 w 处的损失：（{up} − {down}）÷ {width} = {slope}",
   ],
   pathTitle: ["The path through which it acts", "它起作用的路径"],
   pathText: [
@@ -131,7 +131,7 @@ Object.assign(TEXTS, {
   ],
   pathMean: [
     "Each bar is this product for one of the {count} images. Their mean is the gradient: {mean}.",
-    "每条竖条是 {count} 张图片之一的这个乘积。它们的平均值就是梯度：{mean}。",
+    "每根竖条对应 {count} 张图片中的一张，表示它的这个乘积。它们的平均值就是梯度：{mean}。",
   ],
   backpropagationTimes: [
     "Measured here, for {images} images: backpropagation takes {backward} ms for all {count} gradients "

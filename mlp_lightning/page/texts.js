@@ -29,7 +29,7 @@ const TEXTS = {
   demoTitle: ["What a perceptron sees in a digit", "感知机眼中的数字"],
   about: ["Run {run}. {count} numbers were learned: weights and biases.", "训练记录 {run}。共学到 {count} 个数：权重和偏置。"],
   aboutTested: [
-    "Run {run}: {accuracy} of the test images right. {count} numbers were learned: weights and biases.",
+    "Run {run} reads {accuracy} of the test images correctly. {count} numbers were learned: weights and biases.",
     "训练记录 {run}：测试集准确率 {accuracy}。共学到 {count} 个数：权重和偏置。",
   ],
   pixelsTitle: ["784 pixels go in", "输入：784 个像素"],
