@@ -11,7 +11,16 @@ from torch import Tensor
 pytestmark = pytest.mark.browser
 
 PAGE = ROOT / "mlp_lightning" / "page"
-NAMES = ("random", "network", "training", "stations", "nudges", "steps", "sums")
+NAMES = (
+    "language",
+    "random",
+    "network",
+    "training",
+    "stations",
+    "nudges",
+    "steps",
+    "sums",
+)
 SCRIPTS = [
     *(PAGE / f"{name}.js" for name in NAMES),
     ROOT / "tests" / "stations_probe.js",
