@@ -556,35 +556,37 @@ def test_the_error_that_comes_back_is_shown(
     errors = torch.autograd.grad(loss, sums)[layer][:, unit]
     products = entering[layer][:, index] * errors
     image = int(products.abs().argmax())  # to which the weight matters most
-    error = pytest.approx(errors[image].item(), rel=6e-4)
-    label = int(labels[image])
-    if layer == 2:
-        target = say(page, "nameOutput", digit=unit)
-        name = "errorOfOutput"
-        probability = sums[2][image].softmax(dim=0)[unit].item()
-        expected = {"probability": pytest.approx(probability, abs=6e-5), "error": error}
-        expected["target"] = float(unit == label)
-    else:
-        target = say(page, "nameUnit", number=unit + 1)
-        name = "errorOfUnit"
-        expected = {"slope": float(sums[layer][image, unit] > 0)}
     choose_weight(page, layer, unit, index)
     write_anew(page)
-    chain, origin = parse_texts(
-        page, read_words(page, "path-chain"), ["pathChain", name]
-    )
-    assert parse_numbers(origin) == expected
-    assert chain.pop("target") == target
+    is_output = layer == len(sums) - 1
+    names = ["pathChain", "errorOfOutput" if is_output else "errorOfUnit"]
+    chain, origin = parse_texts(page, read_words(page, "path-chain"), names)
     assert find_input(page, chain.pop("source")) == index
-    assert parse_numbers(chain) == {
+    name = "nameOutput" if is_output else "nameUnit"
+    assert chain.pop("target") == say(page, name, number=unit + 1, digit=unit)
+    expected = {
         "number": image + 1,
-        "digit": label,
-        "input": pytest.approx(entering[layer][image, index].item(), abs=6e-4),
-        "error": error,
-        "product": pytest.approx(products[image].item(), rel=6e-3),
+        "digit": int(labels[image]),
+        "input": entering[layer][image, index].item(),
+        "error": errors[image].item(),
+        "product": products[image].item(),
     }
+    assert parse_numbers(chain) == pytest.approx(expected, rel=0.01)
+    expected = describe_origin(sums[layer][image], unit, int(labels[image]), is_output)
+    assert parse_numbers(origin) == pytest.approx(expected, abs=6e-5)
     mean = pytest.approx(products.mean().item(), rel=6e-4)
     assert read_values(page, "path-mean", "pathMean") == {"count": 64, "mean": mean}
+
+
+def describe_origin(
+    sums: Tensor, unit: int, label: int, is_output: bool
+) -> dict[str, float]:
+    """Return what the error at a unit is made of, from the sums of its layer."""
+    if not is_output:
+        return {"slope": float(sums[unit] > 0)}
+    probability = sums.softmax(dim=0)[unit].item()
+    target = float(unit == label)
+    return {"probability": probability, "target": target, "error": probability - target}
 
 
 @pytest.mark.browser
