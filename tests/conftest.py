@@ -25,6 +25,7 @@ from support import (
 )
 
 from mlp_lightning import MNISTDataModule
+from mlp_lightning.__main__ import main
 from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.cli import MLPCLI
 
@@ -142,6 +143,14 @@ def short_run(trained_runs: Path, workplace: Path) -> Path:
     """
     shutil.copytree(trained_runs, "lightning_logs")
     return Path("lightning_logs", "version_0")
+
+
+@pytest.fixture(scope="session")
+def lesson_path(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
+    """The lesson, as the command writes it without any settings."""
+    path = tmp_path_factory.mktemp("lesson") / "lesson.html"
+    main(["lesson", f"--output={path}", f"--data.data_dir={data_dir}"])
+    return path
 
 
 @pytest.fixture(scope="session")

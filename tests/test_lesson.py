@@ -1,6 +1,5 @@
 """The lesson: what the command writes, and that each of its controls does something."""
 
-import base64
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -9,23 +8,27 @@ from typing import Any
 
 import pytest
 import torch
+from lesson_page import (
+    IS_READY,
+    click,
+    open_lesson,
+    read_numbers,
+    read_panel,
+    take_steps,
+    wait_for_step,
+    wait_until,
+)
 from support import ROOT, RunCommand, get_error_line, read_complaints, read_mnist
 from torch.nn.utils import parameters_to_vector
 
 from mlp_lightning import webpage
-from mlp_lightning.__main__ import main
 from mlp_lightning.mlp import MLP
 
 MAX_PAGE_SIZE = 1_500_000  # bytes
-MAX_SECONDS = 30  # for the page to do what it is asked to, on a busy machine
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"]
 # Contrast depends on the colours alone, and the size of targets on the width.
 SCREENS = [(1280, "light"), (390, "dark")]
-IS_READY = """
-return typeof experiments !== "undefined" && experiments.length === 4 && outputs
-  && experiments.every(({networks}) => networks) && $("answer").textContent !== "";
-"""
 READ_ANSWER = "return $('answer').innerText"
 # What a learner sees in the part of the page that an element belongs to.
 SEE = """
@@ -76,68 +79,12 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def lesson_path(tmp_path_factory: pytest.TempPathFactory, data_dir: Path) -> Path:
-    path = tmp_path_factory.mktemp("lesson") / "lesson.html"
-    main(["lesson", f"--output={path}", f"--data.data_dir={data_dir}"])
-    return path
-
-
-def open_lesson(driver: Any, path: Path) -> None:
-    read_complaints(driver)  # of the test before
-    driver.get(path.as_uri())
-    wait_until(lambda: driver.execute_script(IS_READY), driver)
-
-
-def wait_until(condition: Callable[[], Any], driver: Any) -> None:
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    wait = WebDriverWait(driver, MAX_SECONDS, poll_frequency=0.05)
-    wait.until(lambda _: condition())
-
-
 @pytest.fixture
 def opened(driver: Any, lesson_path: Path) -> Iterator[Any]:
     """The lesson, opened; it must not complain."""
     open_lesson(driver, lesson_path)
     yield driver
     assert read_complaints(driver) == []
-
-
-def click(page: Any, identifier: str) -> None:
-    page.execute_script("$(arguments[0]).click()", identifier)
-
-
-def read_panel(page: Any, name: str) -> Any:
-    """Return a panel's step and, of each of its networks, the curves."""
-    script = """
-    const {step, histories, isPlaying} =
-      experiments.find(({id}) => id === arguments[0]);
-    return {step, histories, isPlaying};
-    """
-    return page.execute_script(script, name)
-
-
-def read_numbers(page: Any, name: str) -> torch.Tensor:
-    """Return the weights and biases of a panel's first network, float32 (n,)."""
-    script = """
-    const {networks} = experiments.find(({id}) => id === arguments[0]);
-    const bytes = new Uint8Array(networks[0].numbers.buffer.slice());
-    return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
-    """
-    content = bytearray(base64.b64decode(page.execute_script(script, name)))
-    return torch.frombuffer(content, dtype=torch.float32)
-
-
-def wait_for_step(page: Any, name: str, step: int) -> None:
-    wait_until(lambda: read_panel(page, name)["step"] == step, page)
-
-
-def take_steps(page: Any, name: str, steps: int) -> None:
-    for _ in range(steps):
-        before = read_panel(page, name)["step"]
-        click(page, f"{name}-step")
-        wait_for_step(page, name, before + 1)
 
 
 # The command

@@ -168,15 +168,15 @@ function writeChain({network, errors, choice, products, image}, values, label) {
     digit: label,
     source: nameUnit(network, layer, input),
     target: nameUnit(network, layer + 1, unit),
-    input: formatSigned(values[layer][input], 3),
+    input: formatDecimals(values[layer][input], 3),
     error: formatDigits(error),
     product: formatDigits(products[image], 3),
   });
   const origin = text(isOutput ? "errorOfOutput" : "errorOfUnit", {
     error: formatDigits(error),
-    probability: formatSigned(values.at(-1)[unit] ?? 0, 4),
+    probability: formatDecimals(values.at(-1)[unit] ?? 0, 4),
     target: unit === label ? 1 : 0,
-    slope: formatSigned(ACTIVATIONS[network.activation].slope(values[layer + 1][unit]), 3),
+    slope: formatDecimals(ACTIVATIONS[network.activation].slope(values[layer + 1][unit]), 3),
   });
   $("path-chain").textContent = joinSentences(chain, origin);
   const mean = products.reduce((total, product) => total + product) / products.length;
