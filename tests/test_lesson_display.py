@@ -761,6 +761,8 @@ def test_the_lowest_point_of_the_line_is_told(page: Any) -> None:
 
 def read_line(page: Any, rate: float, name: str) -> dict[str, float]:
     """Return the numbers that the page says of the line at this learning rate."""
+    set_rate(page, rate)
+    # What the page still says is of another rate; it says it anew if it is asked again.
     page.execute_script("$('descent-line').textContent = ''")
     set_rate(page, rate)
     wait_until(lambda: read_words(page, "descent-line"), page)
