@@ -280,6 +280,7 @@ def test_the_network_begins_again(opened: Any) -> None:
     wait_until(lambda: torch.equal(read_numbers(opened, "training"), first), opened)
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_the_network_trains_for_a_hundred_steps(opened: Any) -> None:
     click(opened, "training-hundred")
@@ -412,6 +413,7 @@ def use_by_keys(page: Any, control: Any) -> None:
     ActionChains(page, duration=0).send_keys(*keys).perform()
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 @pytest.mark.parametrize("use", [use_by_mouse, use_by_touch, use_by_keys])
 def test_each_control_does_something(
@@ -447,6 +449,7 @@ def wait_for_change(page: Any, control: Any, before: str) -> None:
     wait_until(lambda: page.execute_script(SEE, control) != before, page)
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_each_list_sets_what_it_says(opened: Any) -> None:
     from selenium.webdriver import ActionChains, Keys
@@ -498,6 +501,7 @@ def reset_screen(page: Any) -> None:
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 @pytest.mark.skipif(not AXE.exists(), reason="npm install --no-save axe-core")
 @pytest.mark.parametrize("page", ["index.html", "lesson.html"])

@@ -36,6 +36,7 @@ from torch.nn.utils import vector_to_parameters
 from mlp_lightning.mlp import ACTIVATIONS, MLP, normalise
 from mlp_lightning.webpage import SOURCES
 
+pytestmark = pytest.mark.lesson
 HIDDEN_SIZES = [128, 64]
 FIRST_SETTINGS = {"learningRate": 0.1, "momentum": 0.5, "batchSize": 64}
 TRAINING_IMAGES = 2000
@@ -483,6 +484,7 @@ def test_the_gradient_of_any_weight_is_shown(
     batch = read_batch(page)
     numbers = read_numbers(page, "training")
     choose_weight(page, layer, unit, index)
+    set_value(page, "nudge-size", 5, "input")  # the largest: the slope differs then
     place = find_place(build_network(numbers), layer, unit, index)
     gradient = compute_gradients(numbers, batch)[place].item()
     epsilon = parse_number(read_words(page, "nudge-size-value"))

@@ -7,11 +7,8 @@ const SIGN_COLOURS = {
 };
 const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
-/** The colour of a number's sign: red is positive, blue negative. */
-function findSignColour(number) {
-  const {positive, negative} = SIGN_COLOURS[darkScheme.matches ? "dark" : "light"];
-  return number > 0 ? positive : negative;
-}
+/** The colours of a number's sign, red of a positive one and blue of a negative one: {positive, negative}. */
+const findSignColours = () => SIGN_COLOURS[darkScheme.matches ? "dark" : "light"];
 
 const greatest = values => values.indexOf(largest(values));
 const findScale = values => values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
@@ -19,7 +16,8 @@ const greyOf = pixel => `rgb(${pixel} ${pixel} ${pixel})`;  // 0 black to 255 wh
 
 /** The colour of a share from −1 to 1: blue is negative, red is positive. */
 function tintOf(share) {
-  const [red, green, blue] = findSignColour(share);
+  const {positive, negative} = findSignColours();
+  const [red, green, blue] = share > 0 ? positive : negative;
   return `rgb(${red} ${green} ${blue} / ${0.06 + 0.94 * Math.abs(share)})`;
 }
 
@@ -61,9 +59,14 @@ function drawTiles(canvas, weights, count) {
 
 /** An image of 784 weights, in the colours of tintOf: it is drawn too often for a square at a time. */
 function paintTile(weights, scale) {
-  const tile = new ImageData(TILE_SIDE, TILE_SIDE);
-  weights.forEach((weight, i) => {
-    tile.data.set([...findSignColour(weight), 15 + 240 * Math.abs(weight) / scale], 4 * i);
-  });
+  const tile = new ImageData(TILE_SIDE, TILE_SIDE), {data} = tile;
+  const {positive, negative} = findSignColours();
+  for (let i = 0; i < weights.length; i++) {
+    const [red, green, blue] = weights[i] > 0 ? positive : negative;
+    data[4 * i] = red;
+    data[4 * i + 1] = green;
+    data[4 * i + 2] = blue;
+    data[4 * i + 3] = 15 + 240 * Math.abs(weights[i]) / scale;
+  }
   return tile;
 }

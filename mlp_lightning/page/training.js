@@ -206,8 +206,9 @@ function updateNumbers({settings, network, gradients, velocity}) {
   let squares = 0;
   for (let i = 0; i < numbers.length; i++) {
     const gradient = gradients[i];
-    velocity[i] = momentum * velocity[i] + gradient;
-    numbers[i] -= learningRate * velocity[i];
+    const step = momentum * velocity[i] + gradient;
+    numbers[i] -= learningRate * step;
+    velocity[i] = momentum === 0 ? 0 : step;  // without momentum, torch keeps none
     squares += gradient * gradient;
   }
   return Math.sqrt(squares);
