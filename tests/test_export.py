@@ -112,7 +112,7 @@ def images(data_dir: Path) -> NDArray[numpy.uint8]:
 def pictures(
     images: NDArray[numpy.uint8], tmp_path_factory: pytest.TempPathFactory
 ) -> list[tuple[int, Path]]:
-    return write_page_pictures(images, 30, tmp_path_factory.mktemp("pictures"))
+    return write_page_pictures(images, 20, tmp_path_factory.mktemp("pictures"))
 
 
 def load(path: Path) -> MLPClassifier:
@@ -221,7 +221,7 @@ def test_the_page_answers_as_predict_does(
     )
     expected = model.probabilities(torch.from_numpy(images[:100])).numpy()
     numpy.testing.assert_allclose(answers, expected, rtol=0, atol=1e-4)
-    count = 30 if name == "fast" else 10  # benchmarks/page.py takes 100 for all
+    count = 20 if name == "fast" else 10  # benchmarks/page.py takes 100 for all
     comparisons = compare_page(driver, model, images, pictures[:count])
     for way in ("painted", "dropped"):
         assert len(comparisons[way]) == count

@@ -230,6 +230,7 @@ def test_the_lesson_begins_with_the_weights_of_fit(opened: Any) -> None:
         assert torch.equal(read_numbers(opened, name), expected)
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_the_lesson_has_every_thirtieth_image(opened: Any, data_dir: Path) -> None:
     script = """
@@ -270,6 +271,7 @@ def test_the_network_learns_before_your_eyes(opened: Any) -> None:
     assert read_complaints(opened) == []
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_the_network_begins_again(opened: Any) -> None:
     first = read_numbers(opened, "training")
@@ -289,6 +291,7 @@ def test_the_network_trains_for_a_hundred_steps(opened: Any) -> None:
     assert read_panel(opened, "training")["step"] == 100
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
     ends = []
@@ -300,6 +303,7 @@ def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
     assert torch.equal(ends[0], ends[1])
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_three_layers_without_relu_are_one(opened: Any) -> None:
     script = """
@@ -316,6 +320,7 @@ def test_three_layers_without_relu_are_one(opened: Any) -> None:
     assert re.search(r"by \d × 10⁻. at most", words)
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_the_sliders_make_other_layers(opened: Any) -> None:
     script = """
@@ -334,6 +339,7 @@ def test_the_sliders_make_other_layers(opened: Any) -> None:
     wait_until(lambda: "784-32-10" in tries.text, opened)
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_gradients_that_are_not_cleared_grow(opened: Any) -> None:
     take_steps(opened, "clearing", 8)
@@ -476,6 +482,7 @@ def test_each_list_sets_what_it_says(opened: Any) -> None:
     assert read_complaints(opened) == []
 
 
+@pytest.mark.lesson
 @pytest.mark.browser
 def test_the_page_fits_all_screens(opened: Any) -> None:
     for width in (1280, 768, 390, 320):
