@@ -8,7 +8,7 @@ import pytest
 from browser import read_complaints
 from support import ROOT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.pages]
 PAGE = ROOT / "docs/demo/index.html"
 NETWORKS: list[list[int]] = [[], [1], [10], [128, 64], [1024], [200, 3, 64, 1024]]
 WIDTHS = (390, 1280)

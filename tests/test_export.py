@@ -358,6 +358,7 @@ def test_the_page_reads_files(
     assert "it is a " in read_text(fast_page, "#answer").lower()
 
 
+@pytest.mark.pages
 @pytest.mark.browser
 @pytest.mark.parametrize("kind", HARD_KINDS)
 def test_the_page_reads_hard_pictures_as_python_does(

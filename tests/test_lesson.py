@@ -230,7 +230,7 @@ def test_the_lesson_begins_with_the_weights_of_fit(opened: Any) -> None:
         assert torch.equal(read_numbers(opened, name), expected)
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_the_lesson_has_every_thirtieth_image(opened: Any, data_dir: Path) -> None:
     script = """
@@ -271,7 +271,7 @@ def test_the_network_learns_before_your_eyes(opened: Any) -> None:
     assert read_complaints(opened) == []
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_the_network_begins_again(opened: Any) -> None:
     first = read_numbers(opened, "training")
@@ -282,7 +282,7 @@ def test_the_network_begins_again(opened: Any) -> None:
     wait_until(lambda: torch.equal(read_numbers(opened, "training"), first), opened)
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_the_network_trains_for_a_hundred_steps(opened: Any) -> None:
     click(opened, "training-hundred")
@@ -291,7 +291,7 @@ def test_the_network_trains_for_a_hundred_steps(opened: Any) -> None:
     assert read_panel(opened, "training")["step"] == 100
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
     ends = []
@@ -303,7 +303,7 @@ def test_a_run_is_the_same_whenever_it_is_repeated(opened: Any) -> None:
     assert torch.equal(ends[0], ends[1])
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_three_layers_without_relu_are_one(opened: Any) -> None:
     script = """
@@ -320,7 +320,7 @@ def test_three_layers_without_relu_are_one(opened: Any) -> None:
     assert re.search(r"by \d × 10⁻. at most", words)
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_the_sliders_make_other_layers(opened: Any) -> None:
     script = """
@@ -339,7 +339,7 @@ def test_the_sliders_make_other_layers(opened: Any) -> None:
     wait_until(lambda: "784-32-10" in tries.text, opened)
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_gradients_that_are_not_cleared_grow(opened: Any) -> None:
     take_steps(opened, "clearing", 8)
@@ -419,7 +419,7 @@ def use_by_keys(page: Any, control: Any) -> None:
     ActionChains(page, duration=0).send_keys(*keys).perform()
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 @pytest.mark.parametrize("use", [use_by_mouse, use_by_touch, use_by_keys])
 def test_each_control_does_something(
@@ -455,7 +455,7 @@ def wait_for_change(page: Any, control: Any, before: str) -> None:
     wait_until(lambda: page.execute_script(SEE, control) != before, page)
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_each_list_sets_what_it_says(opened: Any) -> None:
     from selenium.webdriver import ActionChains, Keys
@@ -482,7 +482,7 @@ def test_each_list_sets_what_it_says(opened: Any) -> None:
     assert read_complaints(opened) == []
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 def test_the_page_fits_all_screens(opened: Any) -> None:
     for width in (1280, 768, 390, 320):
@@ -508,7 +508,7 @@ def reset_screen(page: Any) -> None:
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-@pytest.mark.lesson
+@pytest.mark.pages
 @pytest.mark.browser
 @pytest.mark.skipif(not AXE.exists(), reason="npm install --no-save axe-core")
 @pytest.mark.parametrize("page", ["index.html", "lesson.html"])

@@ -36,7 +36,7 @@ from torch.nn.utils import vector_to_parameters
 from mlp_lightning.mlp import ACTIVATIONS, MLP, normalise
 from mlp_lightning.webpage import SOURCES
 
-pytestmark = pytest.mark.lesson
+pytestmark = pytest.mark.pages
 HIDDEN_SIZES = [128, 64]
 FIRST_SETTINGS = {"learningRate": 0.1, "momentum": 0.5, "batchSize": 64}
 TRAINING_IMAGES = 2000

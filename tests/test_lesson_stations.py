@@ -8,7 +8,7 @@ import pytest
 from support import ROOT, read_mnist
 from torch import Tensor
 
-pytestmark = [pytest.mark.browser, pytest.mark.lesson]
+pytestmark = [pytest.mark.browser, pytest.mark.pages]
 
 PAGE = ROOT / "mlp_lightning" / "page"
 NAMES = (

@@ -16,7 +16,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from mlp_lightning import mlp
 from mlp_lightning.mlp import MLP, normalise
 
-pytestmark = [pytest.mark.browser, pytest.mark.lesson]
+pytestmark = [pytest.mark.browser, pytest.mark.pages]
 
 PAGE = ROOT / "mlp_lightning" / "page"
 SCRIPTS = [
