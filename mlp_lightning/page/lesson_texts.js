@@ -83,6 +83,75 @@ Object.assign(TEXTS, {
   ],
   answerTitle: ["And the answer?", "答案是什么？"],
 
+  // The sums
+  sumsTitle: ["A sum written out", "一次加权求和的全过程"],
+  sumsText: [
+    "A unit multiplies each of its inputs by a weight of its own, adds all products up, and adds its "
+      + "bias. Choose a layer and a unit, and follow one number into the next layer. The digit is the one that "
+      + "was last on the paper. A pixel of 0 to 255 goes in as (pixel / 255 − 0.1307) / 0.3081, so paper is "
+      + "−0.42, and full ink 2.82.",
+    "一个神经元把每个输入乘以各自的权重，把所有乘积加起来，再加上偏置。选一层和一个神经元，看一个数怎样进入下一层。数字是手写板上最近的那一个。像素值（0 到 255）先换算成（像素 / 255 − 0.1307）/ 0.3081，所以空白是 −0.42，最黑的笔迹是 2.82。",
+  ],
+  sumsLayer: ["Layer", "层"],
+  sumsUnit: ["Sum of", "查看哪个神经元"],
+  sumsInputs: ["The inputs as squares", "输入的方格图"],
+  sumsInputsCaption: ["inputs", "输入"],
+  sumsWeights: ["The weights as squares", "权重的方格图"],
+  sumsWeightsCaption: ["× weights", "× 权重"],
+  sumsProducts: ["The products as squares", "乘积的方格图"],
+  sumsProductsCaption: ["= products", "= 乘积"],
+  sumsFrom: ["From", "来自"],
+  sumsInput: ["Input", "输入"],
+  sumsWeight: ["Weight", "权重"],
+  sumsProduct: ["Product", "乘积"],
+  sumsOthers: ["the other {count} together", "其余 {count} 项合计"],
+  sumsRounding: ["what rounding leaves over", "舍入的余数"],
+  sumsBias: ["bias", "偏置"],
+  sumsTotal: ["sum", "和"],
+  sumsLogit: [
+    "An output has no activation: its sum, {sum}, is the logit of {digit}. Softmax makes probabilities "
+      + "of the ten logits.",
+    "输出没有激活函数：它的和 {sum} 就是数字 {digit} 的 logit。softmax 再把十个 logit 变成概率。",
+  ],
+  sumsBy_relu: [
+    "ReLU keeps a sum above 0 and makes 0 of any other: {sum} becomes {output}.",
+    "ReLU 保留大于 0 的和，其余都变成 0：{sum} 变成 {output}。",
+  ],
+  sumsBy_sigmoid: [
+    "Sigmoid squeezes the sum into 0 to 1: {sum} becomes {output}.",
+    "sigmoid 把和压缩到 0 到 1 之间：{sum} 变成 {output}。",
+  ],
+  sumsBy_tanh: [
+    "Tanh squeezes the sum into −1 to 1: {sum} becomes {output}.",
+    "tanh 把和压缩到 −1 到 1 之间：{sum} 变成 {output}。",
+  ],
+  sumsBy_identity: [
+    "There is no activation: the sum, {sum}, goes on as {output}.",
+    "没有激活函数：和 {sum} 原样传下去，即 {output}。",
+  ],
+  softmaxTitle: ["Softmax and the loss, step by step", "softmax 和损失的每一步"],
+  softmaxText: [
+    "Ten sums come out, the logits. Subtract the largest from each, take e to the power of each, and divide "
+      + "by the sum of all ten: so all are above 0 and add up to 1.",
+    "网络最后得到十个和，称为 logit。每个减去其中最大的，以 e 为底取指数，再除以十个指数之和：这样每个都大于 0，总和为 1。",
+  ],
+  softmaxDigit: ["Digit", "数字"],
+  softmaxLogit: ["Logit", "logit"],
+  softmaxLess: ["− largest", "− 最大值"],
+  softmaxPower: ["e to the power", "取指数"],
+  softmaxProbability: ["÷ sum", "÷ 总和"],
+  softmaxLoss: ["− ln", "− ln"],
+  softmaxSum: [
+    "The ten powers add up to {total}. For the {digit}: {power} ÷ {total} = {percent}.",
+    "十个指数之和是 {total}。数字 {digit}：{power} ÷ {total} = {percent}。",
+  ],
+  lossText: [
+    "The last column is the loss of this image if that digit is the right one: minus the logarithm of the "
+      + "probability that it got. To be sure and wrong costs most. This is the cross-entropy; the loss of a "
+      + "batch is the mean of its images' losses.",
+    "最后一列是：如果这个数字是正确答案，这张图片的损失是多少，也就是它所得概率的对数取负。越有把握地答错，损失越大。这就是交叉熵；一批的损失是各张图片损失的平均值。",
+  ],
+
   // Station 1
   linearTitle: ["1. What do the linear and the non-linear part do?", "1. 线性变换和非线性激活各做什么？"],
   linearText: [
