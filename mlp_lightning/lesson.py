@@ -29,7 +29,7 @@ from mlp_lightning.webpage import (
 # What SGD can do besides, and the lesson cannot.
 UNKNOWN_OPTIONS = ("dampening", "maximize", "nesterov", "weight_decay")
 # Every 30th training image and every 20th test image: 2,000 of 60,000, and 500 of
-# 10,000. All of them would make a page of 16 MB.
+# 10,000. All of them would make a page too large to pass around.
 TRAINING_STRIDE = 30
 TRAINING_IMAGES = 2_000
 TEST_STRIDE = 20
@@ -75,8 +75,9 @@ def choose_settings(
     Raises:
         SettingError: The page cannot train this network, or not in this way.
     """
+    optimizer = build_optimizer(model)
     check_training(model, datamodule)
-    (options,) = model.optimizer(model.parameters()).param_groups
+    (options,) = optimizer.param_groups
     return {
         "hiddenSizes": list(model.hparams["hidden_sizes"]),
         "activation": find_activation(model.network),
@@ -88,8 +89,8 @@ def choose_settings(
     }
 
 
-def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
-    """Raise SettingError if the training is to have what the lesson lacks."""
+def build_optimizer(model: MLPClassifier) -> SGD:
+    """Build the optimizer; raise SettingError if the lesson lacks what it does."""
     optimizer, schedule = model.build_optimizer(total_steps=1)
     if type(optimizer) is not SGD:
         name = type(optimizer).__name__
@@ -100,6 +101,11 @@ def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
             raise SettingError(f"{name}: the lesson has none, got {value}")
     if schedule is not None:
         raise SettingError("lr_scheduler: the lesson has none")
+    return optimizer
+
+
+def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
+    """Raise SettingError if the training is to have what the lesson lacks."""
     if model.hparams["dropout"]:
         dropout = model.hparams["dropout"]
         raise SettingError(f"dropout: the lesson has none, got {dropout}")

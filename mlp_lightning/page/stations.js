@@ -5,12 +5,6 @@ const MILLISECONDS_BETWEEN_UPDATES = 400;  // while the network learns
 const MILLISECONDS_OF_A_SLICE = 30;  // of longer work, before the browser may draw
 const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
-/** Images in the form of a batch, from the first on, as the stations compute with them. */
-function takeFirstImages({images, labels}) {
-  const count = Math.min(labels.length, STATION_IMAGES);
-  return {inputs: normalise(images.subarray(0, count * IMAGE_PIXELS)), labels: labels.subarray(0, count)};
-}
-
 /** The batch that the network above has trained on last, or its first images if it is large. */
 function takeStationBatch({batch}) {
   const count = Math.min(batch.labels.length, STATION_IMAGES);
