@@ -1,6 +1,7 @@
 """The MLP in training: loss, metrics, optimizer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from inspect import signature
 from typing import Any
 
@@ -23,8 +24,9 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mlp_lightning.callbacks import StepCallback
+from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
 from mlp_lightning.errors import SettingError
-from mlp_lightning.mlp import CLASSES, MLP, Activation, normalise
+from mlp_lightning.mlp import MLP, Activation, normalise
 from mlp_lightning.schedules import build_schedule, check_rate
 
 # On the command line, ReduceLROnPlateau is Lightning's, which knows its metric: this
@@ -34,7 +36,7 @@ Batch = tuple[Tensor, Tensor]  # normalised images (batch, 1, 28, 28), labels (b
 
 
 class MLPClassifier(LightningModule):
-    """A multilayer perceptron that learns to read handwritten digits."""
+    """A multilayer perceptron that learns to tell images apart, such as digits."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class MLPClassifier(LightningModule):
             parameters, lr=0.01
         ),
         lr_scheduler: LRScheduler | None = None,
+        info: DatasetInfo | Mapping[str, Any] = MNIST_INFO,
     ) -> None:
         """Build the network.
 
@@ -61,23 +64,31 @@ class MLPClassifier(LightningModule):
             lr_scheduler: A class of torch's by name, stepped every epoch; OneCycleLR
                 and CosineAnnealingLR get their length from the training itself, and
                 are stepped every optimizer step.
+            info: What there is to know of the images: the data module's `info`. The
+                command line takes it from there.
 
         Raises:
             SettingError: If a setting is out of its range.
         """
         super().__init__()
         hidden_sizes = list(hidden_sizes)
+        if not isinstance(info, DatasetInfo):
+            info = DatasetInfo.from_settings(info)
         # What builds optimizer and schedule is not plain data, and a checkpoint holds
         # nothing else. The run's config.yaml keeps it.
-        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
-        self.network = MLP(hidden_sizes, activation, dropout)
+        not_plain = ["optimizer", "lr_scheduler", "info"]
+        self.save_hyperparameters(ignore=not_plain, logger=False)
+        self.hparams["info"] = asdict(info)
+        self.info = info
+        classes = len(info.classes)
+        self.network = MLP(hidden_sizes, activation, dropout, classes)
         self.optimizer = optimizer
         self.lr_scheduler = lr_scheduler
         # Takes the place of the optimizer's own: Lightning's Tuner sets it.
         self.lr: float | None = None
         self.mean_loss = MeanMetric(nan_strategy="disable")
-        self.confusion = MulticlassConfusionMatrix(CLASSES, validate_args=False)
-        # Of the last validation or test: (10, 10), a row for each true digit.
+        self.confusion = MulticlassConfusionMatrix(classes, validate_args=False)
+        # Of the last validation or test: (classes, classes), a row for each true one.
         self.confusion_matrix: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -92,23 +103,23 @@ class MLPClassifier(LightningModule):
             super().__setattr__(name, value)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, (batch, 10), for normalised images, (batch, 1, 28, 28)."""
+        """Return logits, (batch, classes), of normalised images (batch, 1, 28, 28)."""
         logits: Tensor = self.network(images.to(self.dtype))  # float64 with 64-true
         return logits
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Return the probability of each digit, for images as MNIST has them.
+        """Return the probability of each class, for images as the data set has them.
 
         Args:
             images: uint8, (batch, 28, 28), from 0 for paper to 255 for ink.
 
         Returns:
-            float32, (batch, 10), each row of sum 1.
+            float32, (batch, classes), each row of sum 1.
         """
         was_training = self.training
         self.eval()
-        inputs = normalise(images.to(self.device))
+        inputs = normalise(images.to(self.device), self.info.mean, self.info.std)
         logits = self(inputs)
         self.train(was_training)
         return torch.softmax(logits.float(), dim=1)
@@ -118,7 +129,18 @@ class MLPClassifier(LightningModule):
         return [StepCallback()]
 
     def setup(self, stage: str) -> None:
-        """Let each process count for itself: those of ddp_spawn share memory."""
+        """Let each process count for itself: those of ddp_spawn share memory.
+
+        Raises:
+            SettingError: If the images are not those that the network is for.
+        """
+        datamodule = getattr(self.trainer, "datamodule", None)
+        info = getattr(datamodule, "info", self.info)
+        if not self.info.agrees_with(info):
+            text = (
+                f"the network is for {self.info.name}, and the images are {info.name}"
+            )
+            raise SettingError(f"dataset: {text}: give it the data module's `info`")
         self.mean_loss.reset()
         self.confusion.reset()
 
@@ -142,15 +164,15 @@ class MLPClassifier(LightningModule):
         return self.evaluate(batch, "test")
 
     def evaluate(self, batch: Batch, stage: str) -> dict[str, Tensor]:
-        """Update the metrics, and return {"logits": float32, (batch, 10)}."""
+        """Update the metrics, and return {"logits": float32, (batch, classes)}."""
         images, labels = batch
         logits = self(images).float()
         # A loss per image: their mean is the same however the images are shared out.
         losses = cross_entropy(logits, labels, reduction="none")
         self.mean_loss.set_dtype(torch.float32)  # bfloat16 counts only to 256
         self.mean_loss.update(losses)
-        digits = logits.argmax(dim=1)
-        self.confusion.update(digits, labels)
+        classes = logits.argmax(dim=1)
+        self.confusion.update(classes, labels)
         self.log(f"{stage}/loss", self.mean_loss)
         return {"logits": logits}
 
@@ -164,35 +186,35 @@ class MLPClassifier(LightningModule):
         self.on_validation_epoch_start()
 
     def on_validation_epoch_end(self) -> None:
-        """Log `val/acc`, and `val_acc/0` to `val_acc/9`."""
+        """Log `val/acc`, and `val_acc/0` and so on, by the names of the classes."""
         self.log_accuracies("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log `test/acc`, and `test_acc/0` to `test_acc/9`."""
+        """Log `test/acc`, and `test_acc/0` and so on, by the names of the classes."""
         self.log_accuracies("test")
 
     def log_accuracies(self, stage: str) -> None:
-        """Log the accuracy of all images, and of those of each digit."""
+        """Log the accuracy of all images, and of those of each class."""
         if self.confusion.update_count == 0:
             return  # a subclass has steps of its own, which count nothing
-        matrix = self.confusion.compute()  # (10, 10), over all processes
+        matrix = self.confusion.compute()  # (classes, classes), over all processes
         self.confusion.reset()
         self.confusion_matrix = matrix
         correct = matrix.diag().float()
         counts = matrix.sum(dim=1)
         accuracy = correct.sum() / counts.sum()
         self.log_agreed(f"{stage}/acc", accuracy, prog_bar=True)
-        digits = counts.nonzero().flatten()  # those that there are
-        for digit in digits.tolist():
-            accuracy = correct[digit] / counts[digit]
-            self.log_agreed(f"{stage}_acc/{digit}", accuracy)
+        labels = counts.nonzero().flatten()  # those that there are
+        for label in labels.tolist():
+            accuracy = correct[label] / counts[label]
+            self.log_agreed(f"{stage}_acc/{self.info.classes[label]}", accuracy)
 
     def log_agreed(self, name: str, value: Tensor, prog_bar: bool = False) -> None:
         """Log a value that is the same in all processes, as its maximum is."""
         self.log(name, value, prog_bar=prog_bar, sync_dist=True, reduce_fx="max")
 
     def predict_step(self, batch: tuple[Tensor, object], batch_idx: int) -> Tensor:
-        """Return the probability of each digit, (batch, 10)."""
+        """Return the probability of each class, (batch, classes)."""
         images = batch[0]
         logits = self(images).float()
         return torch.softmax(logits, dim=1)
@@ -247,7 +269,7 @@ default_optimizer.__qualname__ = "default_optimizer"
 
 
 def get_logits(outputs: STEP_OUTPUT) -> Tensor | None:
-    """Return the logits, (batch, 10), that a step of an evaluation has returned.
+    """Return the logits, (batch, classes), that a step of an evaluation has returned.
 
     A subclass may return something else from its own steps: then there are none.
     """

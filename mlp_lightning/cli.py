@@ -110,6 +110,7 @@ class MLPCLI(LightningCLI):
         """Add what is neither model, nor data, nor trainer."""
         parser.add_class_arguments(RunCheckpoint, "checkpoint")
         parser.add_argument("--figures", type=bool, default=True, help="Draw pictures.")
+        parser.link_arguments("data.info", "model.info", apply_on="instantiate")
         self.parsers.append(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:

@@ -1,19 +1,15 @@
-"""MNIST: fetched, verified, split, fed as uint8, normalised on the trainer's device."""
+"""The images: prepared, split, fed as uint8, normalised on the trainer's device."""
 
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import cached_property
 from glob import escape, glob
-from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import TensorDataset
-from torchvision.datasets import MNIST
-from torchvision.datasets.mnist import read_image_file, read_label_file
-from torchvision.datasets.utils import check_integrity
 
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import (
@@ -23,28 +19,27 @@ from mlp_lightning.batches import (
     check_images,
     get_seed,
 )
-from mlp_lightning.errors import SettingError
-from mlp_lightning.handwriting import PictureLoader
-from mlp_lightning.locks import make_scratch
+from mlp_lightning.datasets import MNIST_INFO, DatasetInfo, measure_images, open_dataset
+from mlp_lightning.errors import SettingError, print_rank_zero
+from mlp_lightning.folders import read_picture
+from mlp_lightning.handwriting import PictureLoader, read_digit
 from mlp_lightning.mlp import normalise
 
-BUNDLED_DIR = Path(__file__).parent / "mnist"
-# Of the unpacked files; torchvision knows those of the .gz files alone.
-MD5 = {
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-TRAINING_SIZE = 60_000
 SPLIT_SEED = 0  # its own, so that another training seed moves no image between the sets
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
 NO_AUGMENTATION = Augmentation()
+PICTURES_AS_THEY_ARE = (
+    "Pictures are taken as they are, made 28 x 28: they should look like {}'s images, "
+    "such as bright on black"
+)
 PREDICTION_FILES = ("predictions.csv", "predictions.png")  # of an earlier `predict`
 
 
 class MNISTDataModule(LightningDataModule):
-    """MNIST: 60,000 images to train and to validate on, and 10,000 test images."""
+    """MNIST: 60,000 images to train and to validate on, and 10,000 test images.
+
+    Other data sets of such images take its place by their names.
+    """
 
     # Images, uint8, (n, 28, 28), and labels, int64, (n,).
     training_set: TensorDataset
@@ -59,20 +54,25 @@ class MNISTDataModule(LightningDataModule):
         val_size: int = 5_000,
         augmentation: Augmentation = NO_AUGMENTATION,
         images: Sequence[str] | str = (),
+        dataset: str | DatasetInfo = "MNIST",
     ) -> None:
         """Check the settings; nothing is read yet.
 
         Args:
-            data_dir: Folder that holds MNIST/raw/ with the four files, or will hold
-                them.
+            data_dir: Folder of downloads: it holds MNIST/raw/ with the four files, or
+                will hold them.
             batch_size: Training images per step over all devices, a multiple of their
                 number.
-            val_size: Training images kept for validation; 0: train on all 60,000,
-                without any.
+            val_size: Training images kept for validation; 0: train on all, without
+                any.
             augmentation: How far training images are distorted, anew in each epoch.
             images: For predict: pictures of your own, as a file, a folder, a quoted
                 glob such as 'digits/*.png', or several as '[a.png, b.png]'; none: the
                 test images.
+            dataset: MNIST, FashionMNIST, KMNIST, QMNIST, EMNIST-digits, EMNIST-letters
+                or EMNIST-balanced, which are downloaded unless they are MNIST; or a
+                folder with pictures as train/CLASS/PICTURE and test/CLASS/PICTURE. From
+                Python also what a checkpoint knows of one.
 
         Raises:
             SettingError: If a setting is out of its range.
@@ -80,98 +80,86 @@ class MNISTDataModule(LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise SettingError(f"batch_size: must be at least 1, got {batch_size}")
-        if not 0 <= val_size < TRAINING_SIZE:
-            raise SettingError(
-                f"val_size: must be from 0 to {TRAINING_SIZE - 1}, got {val_size}"
-            )
+        if val_size < 0:
+            raise SettingError(f"val_size: must be at least 0, got {val_size}")
         if isinstance(augmentation, dict):  # from a checkpoint
             augmentation = Augmentation(**augmentation)
         self.augmentation = augmentation
         self.images = [images] if isinstance(images, str) else images
-        self.raw_dir = Path(os.path.expanduser(data_dir), "MNIST", "raw")
+        if dataset == MNIST_INFO.name:
+            dataset = MNIST_INFO
+        self.known_info: DatasetInfo | None = None
+        if isinstance(dataset, DatasetInfo):
+            self.known_info = dataset
+            self.source = open_dataset(dataset.name, data_dir, dataset.classes)
+            dataset = dataset.name
+        else:
+            self.source = open_dataset(dataset, data_dir)
         settings = {  # as plain data: a checkpoint holds nothing else
             "data_dir": str(data_dir),
             "batch_size": batch_size,
             "val_size": val_size,
             "augmentation": asdict(augmentation),
+            "dataset": dataset,
         }
         self.save_hyperparameters(settings, logger=False)
 
+    @cached_property
+    def info(self) -> DatasetInfo:
+        """Return what a network has to know of the images.
+
+        Unless the data set is MNIST, or comes from a checkpoint, this fetches and reads
+        the training images.
+
+        Raises:
+            SettingError: If they cannot be read.
+            OSError: If they cannot be downloaded.
+        """
+        if self.known_info is not None:
+            return self.known_info
+        self.source.prepare()
+        images, _ = self.source.read("train")
+        mean, std = measure_images(images)
+        return DatasetInfo(self.hparams["dataset"], self.source.classes, mean, std)
+
     def prepare_data(self) -> None:
-        """Make sure that the four files are there, undamaged.
+        """Make sure that the files of the data set are there, undamaged.
 
         Raises:
             SettingError: If `data_dir` cannot be written.
-            OSError: If a bundled file is damaged, and no mirror can be asked.
+            OSError: If a file is missing or damaged, and no mirror can be asked.
         """
         if self.images and self.trainer is not None and self.trainer.predicting:
             return  # pictures of the user's own
-        if not self.find_bad_files():
-            return
-        try:
-            self.raw_dir.mkdir(parents=True, exist_ok=True)
-            self.unpack()
-        except OSError as error:
-            if not error.filename:
-                raise  # of the network
-            path = error.filename2 or error.filename
-            text = f"cannot be written, {error.strerror}: {path}"
-            raise SettingError(f"data_dir: {text}") from error
-
-    def find_bad_files(self) -> list[str]:
-        """Return which of the four files are missing or damaged."""
-        return [
-            name
-            for name, md5 in MD5.items()
-            if not check_integrity(self.raw_dir / name, md5)
-        ]
-
-    def unpack(self) -> None:
-        """Put bad files into `raw_dir` anew, from the package, else the network."""
-        # torchvision trusts any file of the right name, so it unpacks into an empty
-        # folder, from verified archives. Moved in one step, a file is never seen half.
-        with make_scratch(self.raw_dir) as scratch:
-            names = self.find_bad_files()
-            if not names:
-                return  # another process has unpacked them meanwhile
-            unpacked = Path(scratch, "MNIST", "raw")
-            unpacked.mkdir(parents=True)
-            for archive, md5 in MNIST.resources:
-                bundled = BUNDLED_DIR / archive
-                if check_integrity(bundled, md5):
-                    shutil.copy(bundled, unpacked)
-                else:
-                    mirror = MNIST.mirrors[0]
-                    print(f"{bundled} is missing or damaged: asking {mirror}")
-            try:
-                MNIST(scratch, download=True)
-            except RuntimeError as error:  # no mirror answers
-                advice = "connect, or install the package again"
-                raise ConnectionError(f"{error}: {advice}") from error
-            for name in names:
-                os.replace(unpacked / name, self.raw_dir / name)
+        self.source.prepare()
 
     def setup(self, stage: str) -> None:
         """Read the images of the stage: fit, validate, test or predict."""
         if stage == "predict" and self.images:
-            files = [file for path in self.images for file in find_pictures(path)]
-            self.pictures = PictureLoader(files)
+            self.pictures = self.open_pictures()
             return
         self.check_stage(stage)
         if stage not in ("fit", "validate"):
-            self.test_set = self.read_images("t10k")
+            self.test_set = TensorDataset(*self.source.read("test"))
             return
-        self.training_set = self.read_images("train")
+        self.training_set = TensorDataset(*self.source.read("train"))
+        val_size = self.hparams["val_size"]
+        size = len(self.training_set)
+        if val_size >= size:
+            text = f"must be below {size}, the number of training images"
+            raise SettingError(f"val_size: {text}, got {val_size}")
         generator = torch.Generator().manual_seed(SPLIT_SEED)
-        rows = torch.randperm(TRAINING_SIZE, generator=generator)
-        self.val_rows = rows[: self.hparams["val_size"]]
-        self.train_rows = rows[self.hparams["val_size"] :]
+        rows = torch.randperm(size, generator=generator)
+        self.val_rows = rows[:val_size]
+        self.train_rows = rows[val_size:]
 
-    def read_images(self, part: str) -> TensorDataset:
-        """Return the images and labels of a part: train or t10k."""
-        images = read_image_file(str(self.raw_dir / f"{part}-images-idx3-ubyte"))
-        labels = read_label_file(str(self.raw_dir / f"{part}-labels-idx1-ubyte"))
-        return TensorDataset(images, labels)
+    def open_pictures(self) -> PictureLoader:
+        """Return a loader of the user's own pictures."""
+        files = [file for path in self.images for file in find_pictures(path)]
+        if self.info.shows_handwriting:
+            return PictureLoader(files, read_digit)
+        print_rank_zero(PICTURES_AS_THEY_ARE.format(self.info.name))
+        return PictureLoader(files, read_picture)
 
     def check_stage(self, stage: str) -> None:
         """Raise SettingError if the settings do not fit the stage, or the trainer."""
@@ -238,7 +226,7 @@ class MNISTDataModule(LightningDataModule):
             rank, _ = self.process
             # Only the first process writes answers, and pictures take long to read.
             self.allow_zero_length_dataloader_with_multiple_devices = True
-            return PictureLoader([]) if rank else self.pictures
+            return replace(self.pictures, files=[]) if rank else self.pictures
         rows = torch.arange(len(self.test_set))
         return TensorBatches(self.test_set, rows, EVAL_BATCH_SIZE)
 
@@ -269,7 +257,7 @@ class MNISTDataModule(LightningDataModule):
         elif self.augmentation and self.trainer is not None and self.trainer.training:
             origin = self.count_batch(len(images))
             images = self.augmentation(images, *origin)
-        return normalise(images), *rest
+        return normalise(images, self.info.mean, self.info.std), *rest
 
     def count_batch(self, batch_size: int) -> BatchOrigin:
         """Return the origin of a batch whose loader, a subclass's own, tells none."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.errors import SettingError
 from mlp_lightning.mlp import normalise
 from mlp_lightning.webpage import fill_page
@@ -41,18 +42,21 @@ INPUT_DESCRIPTION = (
 class ExportedClassifier(nn.Module):
     """The network with all that belongs around it, so that a file can hold both.
 
-    Takes images as MNIST has them, uint8 (batch, 28, 28), from 0 for paper to 255 for
-    ink. Returns probabilities, float32 (batch, 10), each row with a sum of 1.
+    Takes images as the data set has them, uint8 (batch, 28, 28), of MNIST from 0 for
+    paper to 255 for ink. Returns probabilities, float32 (batch, classes), each row with
+    a sum of 1.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, mean: float, std: float) -> None:
         """Move the network to the CPU, in float32, without dropout or gradients."""
         super().__init__()
+        self.mean = mean
+        self.std = std
         self.network = network.cpu().float().eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        inputs = normalise(images)  # (batch, 1, 28, 28)
-        logits = self.network(inputs)  # (batch, 10)
+        inputs = normalise(images, self.mean, self.std)  # (batch, 1, 28, 28)
+        logits = self.network(inputs)  # (batch, classes)
         return torch.softmax(logits, dim=1)
 
 
@@ -100,11 +104,12 @@ def export_checkpoint(
     datamodule.setup("test")
     images, labels = next(iter(datamodule.test_dataloader()))[:2]
     model.float()  # a checkpoint of 64-true has weights of 64 bits
-    classifier = ExportedClassifier(model.network)
+    info = model.info
+    classifier = ExportedClassifier(model.network, info.mean, info.std)
     # The exporters call our code as well. It runs here first, so that an error of its
     # own is not taken for theirs.
-    expected = classifier(images)  # (1000, 10)
-    metadata = describe_checkpoint(Path(ckpt_path))
+    expected = classifier(images)  # (1000, classes)
+    metadata = describe_checkpoint(Path(ckpt_path), info)
     file = encode(ExportSource(classifier, metadata, images, labels))
     # Only a browser can run a page, and the tests do so.
     answers = run(file, images) if run else expected
@@ -115,11 +120,17 @@ def export_checkpoint(
     print(f"Wrote {path} ({len(file):,} bytes)")
 
 
-def describe_checkpoint(checkpoint: Path) -> dict[str, str]:
-    """Return what a file says of itself: `input`, `run` and, if known, `test_acc`."""
+def describe_checkpoint(checkpoint: Path, info: DatasetInfo) -> dict[str, str]:
+    """Return what a file says of itself.
+
+    It has `input`, `dataset`, `classes` as a list in JSON, `run` and, if it is known,
+    `test_acc`.
+    """
     run = checkpoint.absolute().parent.parent
     metadata = {
         "input": INPUT_DESCRIPTION,
+        "dataset": info.name,
+        "classes": json.dumps(info.classes, ensure_ascii=False),
         "run": f"{run.name}/{checkpoint.parent.name}/{checkpoint.name}",
     }
     accuracy = read_test_accuracy(run, checkpoint)

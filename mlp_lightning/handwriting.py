@@ -6,7 +6,7 @@ scales the digit and centres it.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -55,11 +55,13 @@ class PictureLoader:
     """A data loader that reads picture files.
 
     A batch is `(images, files, errors)`: images uint8 (n, 28, 28), the n files, and n
-    messages that say why no digit could be read from a file. The message is "" if a
-    digit was read; if not, the image is black.
+    messages that say why a file could not be read. The message is "" if it was read; if
+    not, the image is black.
     """
 
     files: Sequence[str]
+    # From a file to its image, uint8 (28, 28).
+    read: Callable[[str], Tensor]
     batch_size: int = 20
 
     def __len__(self) -> int:
@@ -70,17 +72,17 @@ class PictureLoader:
         for start in range(0, len(self.files), self.batch_size):
             end = start + self.batch_size
             files = self.files[start:end]
-            yield read_batch(files)
+            yield read_batch(files, self.read)
 
 
-def read_batch(files: Sequence[str]) -> PictureBatch:
-    """Return the images of the digits in these files, the files, and their errors."""
+def read_batch(files: Sequence[str], read: Callable[[str], Tensor]) -> PictureBatch:
+    """Return the images in these files, the files, and their errors."""
     shape = (len(files), IMAGE_SIDE, IMAGE_SIDE)
     images = torch.zeros(shape, dtype=torch.uint8)
     errors = [""] * len(files)
     for i, file in enumerate(files):
         try:
-            images[i] = read_digit(file)
+            images[i] = read(file)
         except PictureError as error:
             errors[i] = str(error)
     return images, files, errors

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from torch import Tensor
 from torch.optim import SGD
-from torch.utils.data import TensorDataset
 
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import get_seed
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.datasets import MNIST_INFO
 from mlp_lightning.errors import SettingError
 from mlp_lightning.export import output_error, replace_file
 from mlp_lightning.webpage import (
@@ -54,8 +54,8 @@ def write_lesson(
         raise output_error(f"must end in .html, got {path}")
     settings = choose_settings(model, datamodule)
     datamodule.prepare_data()
-    training_set = take_every(TRAINING_STRIDE, datamodule.read_images("train"))
-    test_set = take_every(TEST_STRIDE, datamodule.read_images("t10k"))
+    training_set = take_every(TRAINING_STRIDE, datamodule.source.read("train"))
+    test_set = take_every(TEST_STRIDE, datamodule.source.read("test"))
     data = {
         "settings": settings,
         "training": encode_images(training_set),
@@ -106,6 +106,9 @@ def build_optimizer(model: MLPClassifier) -> SGD:
 
 def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
     """Raise SettingError if the training is to have what the lesson lacks."""
+    name = datamodule.hparams["dataset"]
+    if name != MNIST_INFO.name:
+        raise SettingError(f"dataset: the lesson is on MNIST, got {name}")
     if model.hparams["dropout"]:
         dropout = model.hparams["dropout"]
         raise SettingError(f"dropout: the lesson has none, got {dropout}")
@@ -113,9 +116,9 @@ def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
         raise SettingError("augmentation: the lesson has none")
 
 
-def take_every(stride: int, dataset: TensorDataset) -> tuple[Tensor, Tensor]:
+def take_every(stride: int, part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Return every so many images, uint8 (n, 28, 28), and their labels, int64 (n,)."""
-    images, labels = dataset.tensors
+    images, labels = part
     return images[::stride], labels[::stride]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mlp_lightning.errors import SettingError
 
 IMAGE_PIXELS = 28 * 28
-CLASSES = 10
+CLASS_NAMES = tuple("0123456789")  # of MNIST
 
 # Of all pixels of the 60,000 training images, scaled to [0, 1].
 MEAN = 0.1307
@@ -29,16 +29,19 @@ ACTIVATIONS = {
 Activation = str | dict[str, Any]
 
 
-def normalise(images: Tensor) -> Tensor:
+def normalise(images: Tensor, mean: float = MEAN, std: float = STD) -> Tensor:
     """Turn images into the network's input, on the device where they are.
 
     The result is that of torchvision's `ToTensor` and `Normalize`, bit for bit.
 
     Args:
         images: uint8, (batch, 28, 28), from 0 for paper to 255 for ink.
+        mean: Of the pixels of the training images, scaled to [0, 1].
+        std: Their standard deviation.
 
     Returns:
-        float32, (batch, 1, 28, 28), of mean 0 and standard deviation 1 over MNIST.
+        float32, (batch, 1, 28, 28), of mean 0 and standard deviation 1 over the
+        training images.
 
     Raises:
         TypeError: If the images are not uint8: other pixels would be scaled wrongly.
@@ -49,19 +52,19 @@ def normalise(images: Tensor) -> Tensor:
         )
     pixels = images.unsqueeze(1).float()  # (batch, 1, 28, 28)
     if images.device.type == "cpu":
-        return pixels.div_(255.0).sub_(MEAN).div_(STD)
+        return pixels.div_(255.0).sub_(mean).div_(std)
     # CUDA divides by a number as it multiplies by its reciprocal, which rounds twice.
     # It divides by a tensor as the CPU does.
     white = torch.full((1,), 255.0, device=images.device)
-    std = torch.full((1,), STD, device=images.device)
-    return pixels.div_(white).sub_(MEAN).div_(std)
+    divisor = torch.full((1,), std, device=images.device)
+    return pixels.div_(white).sub_(mean).div_(divisor)
 
 
 class MLP(nn.Sequential):
     """A multilayer perceptron: linear layers, and activations between them.
 
     It takes normalised images, float32, (batch, 1, 28, 28), and returns logits,
-    float32, (batch, 10); no softmax is applied.
+    float32, (batch, classes); no softmax is applied.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class MLP(nn.Sequential):
         hidden_sizes: Sequence[int] = (128, 64),
         activation: Activation = "relu",
         dropout: float = 0.0,
+        classes: int = len(CLASS_NAMES),
     ) -> None:
         """Build the layers, with torch's own random initialisation.
 
@@ -77,6 +81,7 @@ class MLP(nn.Sequential):
             activation: A key of ACTIVATIONS, the class path of another module, or
                 {"class_path": ..., "init_args": {...}}.
             dropout: Probability, in [0, 1), of zeroing a hidden unit in training.
+            classes: How many there are to tell apart.
 
         Raises:
             SettingError: If a size or the dropout is out of its range, or if there is
@@ -97,7 +102,7 @@ class MLP(nn.Sequential):
             layers.append(nn.Linear(in_features, out_features))
             layers.append(build_activation(activation, out_features))
             layers.append(nn.Dropout(dropout))
-        layers.append(nn.Linear(sizes[-1], CLASSES))  # (batch, 10)
+        layers.append(nn.Linear(sizes[-1], classes))  # (batch, classes)
         super().__init__(*layers)
 
 

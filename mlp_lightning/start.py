@@ -9,11 +9,12 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from jsonargparse import Namespace
 
+from mlp_lightning.datasets import KNOWN, DatasetInfo
 from mlp_lightning.errors import SettingError, is_first_process, print_rank_zero
 from mlp_lightning.locks import lock_run
 from mlp_lightning.runs import (
@@ -81,8 +82,10 @@ def use_checkpoint(
     requested = config[command]
     run, path = find_checkpoint(requested.ckpt_path, requested.trainer.default_root_dir)
     checkpoint = read_checkpoint(path)
-    model = checkpoint["hyper_parameters"]
-    data = checkpoint.get("datamodule_hyper_parameters", {})
+    model = dict(checkpoint["hyper_parameters"])
+    data = dict(checkpoint.get("datamodule_hyper_parameters", {}))
+    info = DatasetInfo.from_settings(model.pop("info", {}))
+    data["dataset"] = asdict(info)
     settings = {command: {"model": model, "data": data}}
     text = json.dumps(settings, ensure_ascii=False, default=str)
     config = parse(["--config", text, *words])
@@ -91,6 +94,7 @@ def use_checkpoint(
     saved_sizes = model.get("hidden_sizes")
     if sizes != saved_sizes:
         raise SettingError(f"hidden_sizes: {sizes}, but {path} holds {saved_sizes}")
+    options.data.dataset = find_dataset(options.data.dataset, info)
     # A test makes no run of its own, and needs no logger.
     options.trainer.logger = options.trainer.logger or False
     is_locked = False
@@ -100,6 +104,24 @@ def use_checkpoint(
         is_locked = True
     print_rank_zero(f"Using {path}")
     return Start(config, run, path, checkpoint, is_locked)
+
+
+def find_dataset(requested: str | Namespace, info: DatasetInfo) -> DatasetInfo:
+    """Return what a checkpoint knows of its data set, which may lie elsewhere by now.
+
+    Args:
+        requested: Its name, or the folder, if the command line tells it.
+        info: What the checkpoint knows.
+
+    Raises:
+        SettingError: If another one is requested.
+    """
+    name = requested if isinstance(requested, str) else info.name
+    is_folder = name not in KNOWN and info.name not in KNOWN
+    if name != info.name and not is_folder:
+        text = f"{name}, but the network is trained on {info.name}"
+        raise SettingError(f"--data.dataset: {text}")
+    return replace(info, name=name)
 
 
 def resume_run(

@@ -1,0 +1,105 @@
+"""Pictures of one's own as a data set: a folder with a folder for each class."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from mlp_lightning.errors import SettingError
+from mlp_lightning.pictures import FilePath, PictureError, open_picture
+
+IMAGE_SIDE = 28  # pixels
+BLACK = 0  # beside a picture that is not square
+MIN_CLASSES = 2
+LAYOUT = "train/CLASS/PICTURE and test/CLASS/PICTURE"
+
+
+class PictureFolder:
+    """The pictures in `train/<class>/` and `test/<class>/` of a folder."""
+
+    def __init__(self, folder: str, classes: Sequence[str] = ()) -> None:
+        """Find out the classes; no picture is read yet.
+
+        Args:
+            folder: Holds the two folders.
+            classes: The names that the folders of the classes must have, in the order
+                of the labels; none: those of `train`, sorted.
+
+        Raises:
+            SettingError: If there are less than two classes.
+        """
+        self.folder = Path(folder)
+        self.classes = tuple(classes) or self.list_classes("train")
+        if len(self.classes) < MIN_CLASSES:
+            text = f"{folder} must hold {LAYOUT}, with {MIN_CLASSES} classes or more"
+            raise SettingError(f"dataset: {text}")
+
+    def list_classes(self, part: str) -> tuple[str, ...]:
+        """Return the names of the folders in a part, sorted."""
+        folders = list_visible(self.folder / part)
+        return tuple(path.name for path in folders if path.is_dir())
+
+    def prepare(self) -> None:
+        """Do nothing: all is where the user has put it."""
+
+    def read(self, part: str) -> tuple[Tensor, Tensor]:
+        """Return the images, uint8 (n, 28, 28), and labels, int64 (n,), of a part.
+
+        Args:
+            part: train or test.
+
+        Raises:
+            SettingError: If there is none, if a file is no picture, or a class not one
+                of the training images'.
+        """
+        for name in self.list_classes(part):
+            if name not in self.classes:
+                known = ", ".join(self.classes)
+                text = f"{self.folder / part / name} is none of the classes {known}"
+                raise SettingError(f"dataset: {text}")
+        images = []
+        labels = []
+        for label, name in enumerate(self.classes):
+            for path in list_visible(self.folder / part / name):
+                images.append(read_file(path))
+                labels.append(label)
+        if not images:
+            raise SettingError(f"dataset: no picture in {self.folder / part}")
+        return torch.stack(images), torch.tensor(labels)
+
+
+def list_visible(folder: Path) -> Iterator[Path]:
+    """Return what a folder holds, sorted by name, without hidden files; it may lack."""
+    if not folder.is_dir():
+        return iter(())
+    paths = sorted(folder.iterdir())
+    return (path for path in paths if not path.name.startswith("."))
+
+
+def read_file(path: Path) -> Tensor:
+    """Return a picture of the data set; raise SettingError if it cannot be read."""
+    try:
+        return read_picture(path)
+    except PictureError as error:
+        raise SettingError(f"dataset: {path} {error}") from error
+
+
+def read_picture(path: FilePath) -> Tensor:
+    """Return a picture as it is, grey, in 28 x 28 pixels: uint8 (28, 28).
+
+    Its aspect ratio is kept: what is missing to a square is black, as the background of
+    MNIST is. What is dark stays dark: a picture with dark ink on white paper differs
+    from MNIST in this.
+
+    Raises:
+        PictureError: If Pillow cannot read the file, or if it has too many pixels.
+    """
+    picture = open_picture(path)
+    size = (IMAGE_SIDE, IMAGE_SIDE)
+    if picture.size != size:
+        picture = ImageOps.pad(picture, size, Image.Resampling.BOX, BLACK)
+    levels = numpy.asarray(picture).round()
+    return torch.from_numpy(levels.clip(0, 255).astype(numpy.uint8))
