@@ -1,5 +1,6 @@
 """The docs say what is true: links, commands, figures and examples."""
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 from report import read_figures
 
+from mlp_lightning import datasets
 from mlp_lightning.__main__ import main
 from mlp_lightning.cli import MLPCLI
 
@@ -232,7 +234,7 @@ def run_program(words: Sequence[str]) -> int | str | None:
 
 
 def write_examples(folder: Path) -> None:
-    """Write the files that the docs speak of: a YAML file, a module, and a photo."""
+    """Write the files that the docs speak of: a YAML file, modules, and pictures."""
     for _, code in FENCE.findall(read_page(ROOT / "docs/customise.md")):
         if "# my.yaml" in code:
             (folder / "my.yaml").write_text(code, encoding="utf-8")
@@ -245,6 +247,13 @@ def write_examples(folder: Path) -> None:
     picture = Image.new("L", (200, 200), "white")
     ImageDraw.Draw(picture).line([(100, 40), (95, 160)], "black", width=14)
     picture.save(folder / "photo.jpg")
+    for name in ("cat", "dog"):
+        for part, count in (("train", 502), ("test", 1)):
+            pictures = folder / "pets" / part / name
+            pictures.mkdir(parents=True)
+            for number in range(count // 2 + 1):
+                shade = number % 256
+                Image.new("L", (28, 28), shade).save(pictures / f"{number}.png")
 
 
 @pytest.fixture(scope="module")
@@ -260,6 +269,15 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run_program(["export", "--output=digits.onnx"]) == 0
         assert run_program(["export", "--output=digits.pt2"]) == 0
     return folder
+
+
+@pytest.fixture(autouse=True)
+def garments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST's images in the place of Fashion-MNIST's, which would be downloaded."""
+    names = datasets.KNOWN["FashionMNIST"].classes
+    digits = datasets.KNOWN["MNIST"]
+    images = dataclasses.replace(digits, classes=names)
+    monkeypatch.setitem(datasets.KNOWN, "FashionMNIST", images)
 
 
 @pytest.mark.xdist_group("docs")
