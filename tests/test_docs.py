@@ -1,6 +1,5 @@
 """The docs say what is true: links, commands, figures and examples."""
 
-import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image, ImageDraw
 from report import read_figures
 
-from mlp_lightning import datasets
 from mlp_lightning.__main__ import main
 from mlp_lightning.cli import MLPCLI
 
@@ -199,6 +197,7 @@ def test_each_command_names_a_subcommand(page: Path) -> None:
     assert names <= set(MLPCLI.subcommands())
 
 
+@pytest.mark.usefixtures("garments")
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("words", find_commands(needs_run=False))
 def test_each_fit_starts(
@@ -275,15 +274,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def garments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MNIST's images in the place of Fashion-MNIST's, which would be downloaded."""
-    names = datasets.KNOWN["FashionMNIST"].classes
-    digits = datasets.KNOWN["MNIST"]
-    images = dataclasses.replace(digits, classes=names)
-    monkeypatch.setitem(datasets.KNOWN, "FashionMNIST", images)
-
-
+@pytest.mark.usefixtures("garments")
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("code", find_python_blocks())
 def test_each_example_runs(
