@@ -129,18 +129,7 @@ class MLPClassifier(LightningModule):
         return [StepCallback()]
 
     def setup(self, stage: str) -> None:
-        """Let each process count for itself: those of ddp_spawn share memory.
-
-        Raises:
-            SettingError: If the images are not those that the network is for.
-        """
-        datamodule = getattr(self.trainer, "datamodule", None)
-        info = getattr(datamodule, "info", self.info)
-        if not self.info.agrees_with(info):
-            text = (
-                f"the network is for {self.info.name}, and the images are {info.name}"
-            )
-            raise SettingError(f"dataset: {text}: give it the data module's `info`")
+        """Let each process count for itself: those of ddp_spawn share memory."""
         self.mean_loss.reset()
         self.confusion.reset()
 

@@ -134,7 +134,13 @@ class MNISTDataModule(LightningDataModule):
         self.source.prepare()
 
     def setup(self, stage: str) -> None:
-        """Read the images of the stage: fit, validate, test or predict."""
+        """Read the images of the stage: fit, validate, test or predict.
+
+        Raises:
+            SettingError: If they cannot be read, or do not suit the settings or the
+                network.
+        """
+        self.check_model()
         if stage == "predict" and self.images:
             self.pictures = self.open_pictures()
             return
@@ -160,6 +166,16 @@ class MNISTDataModule(LightningDataModule):
             return PictureLoader(files, read_digit)
         print_rank_zero(PICTURES_AS_THEY_ARE.format(self.info.name))
         return PictureLoader(files, read_picture)
+
+    def check_model(self) -> None:
+        """Raise SettingError if the network is for other images than these."""
+        model = None if self.trainer is None else self.trainer.lightning_module
+        info = getattr(model, "info", self.info)
+        if not self.info.agrees_with(info):
+            text = (
+                f"the images are {self.info.name}, and the network is for {info.name}"
+            )
+            raise SettingError(f"dataset: {text}: it takes the data module's `info`")
 
     def check_stage(self, stage: str) -> None:
         """Raise SettingError if the settings do not fit the stage, or the trainer."""

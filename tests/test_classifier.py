@@ -213,10 +213,13 @@ def test_checkpoints_of_a_plain_trainer_load_again(
 
     checkpoint = torch.load(tmp_path / "a.ckpt", weights_only=True)
     settings = {"hidden_sizes": [16, 8], "activation": "tanh", "dropout": 0.1}
-    assert checkpoint["hyper_parameters"] == settings
+    info = {"name": "MNIST", "classes": tuple("0123456789"), "mean": 0.1307}
+    info["std"] = 0.3081
+    assert checkpoint["hyper_parameters"] == {**settings, "info": info}
     settings = {"data_dir": str(data_dir), "batch_size": 100, "val_size": 5_000}
     held = checkpoint["datamodule_hyper_parameters"]
-    assert held == {**settings, "augmentation": vars(Augmentation())}
+    settings["augmentation"] = vars(Augmentation())
+    assert held == {**settings, "dataset": "MNIST"}
     again = MLPClassifier.load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
     images = torch.randint(256, (3, 28, 28), dtype=torch.uint8)
     assert torch.equal(again.probabilities(images), model.probabilities(images))

@@ -65,6 +65,7 @@ SETTINGS: dict[str, dict[Any, str]] = {
     },
     "model.optimizer": {"Adamm": "Adamm", "torch.nn.ReLU": "torch.nn.ReLU", "3": "3"},
     "model.lr_scheduler": {"Stepp": "Stepp", "torch.optim.SGD": "SGD"},
+    "data.dataset": {"Fashion": "or a folder, got Fashion"},
     "data.data_dir": {"file": "cannot be written, Not a directory: file/MNIST"},
     "data.batch_size": {
         "0": "must be at least 1, got 0",
@@ -72,8 +73,8 @@ SETTINGS: dict[str, dict[Any, str]] = {
         "6.5": "Expected a <class 'int'>",
     },
     "data.val_size": {
-        "-1": "must be from 0 to 59999, got -1",
-        "60000": "must be from 0 to 59999, got 60000",
+        "-1": "must be at least 0, got -1",
+        "60000": "must be below 60000, the number of training images, got 60000",
         "all": "Expected a <class 'int'>",
     },
     "data.augmentation.rotation": {
