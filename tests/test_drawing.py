@@ -6,14 +6,13 @@ import torch
 from PIL import Image
 from support import read_mnist
 
+from mlp_lightning.confusion import draw_confusion_matrix, most_confused
 from mlp_lightning.drawing import (
     denormalise,
     diverging_colours,
-    draw_confusion_matrix,
     draw_mistakes,
     draw_pixel_weights,
     image_grid,
-    most_confused,
 )
 from mlp_lightning.mlp import normalise
 

@@ -28,11 +28,8 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.drawing import (
-    draw_confusion_matrix,
-    draw_mistakes,
-    draw_pixel_weights,
-)
+from mlp_lightning.confusion import draw_confusion_matrix
+from mlp_lightning.drawing import draw_mistakes, draw_pixel_weights
 from mlp_lightning.figures import Figures
 from mlp_lightning.mistakes import MAX_DIGITS, Mistakes
 from mlp_lightning.mlp import normalise
