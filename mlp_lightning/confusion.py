@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
@@ -105,19 +106,26 @@ def write_names(
         return  # They would cover one another.
     draw = ImageDraw.Draw(picture)
     font = ImageFont.load_default(NAME_FONT_SIZE)
+    write = partial(draw.text, fill=TEXT_COLOUR, font=font)
     middle = margin / 2
-    for index, name in enumerate(names):
-        place = margin + (index + 0.5) * cell_side
-        draw.text((middle, place), name, TEXT_COLOUR, font, anchor="mm")
-        if not is_upright:
-            draw.text((place, middle), name, TEXT_COLOUR, font, anchor="mm")
-    if is_upright:
-        rows = picture.crop((0, margin, margin, picture.height))
-        columns = rows.transpose(Image.Transpose.ROTATE_90)
-        picture.paste(columns, (margin, 0))
     are_characters = all(len(name) == 1 for name in names)
     heading = "true,\nread as" if are_characters else "true,\nanswer"
-    draw.text((middle, middle), heading, TEXT_COLOUR, font, anchor="mm")
+    write((middle, middle), heading, anchor="mm")
+    places = [margin + (index + 0.5) * cell_side for index in range(len(names))]
+    if not is_upright:
+        for name, place in zip(names, places, strict=True):
+            write((middle, place), name, anchor="mm")
+            write((place, middle), name, anchor="mm")
+        return
+    # The names of the columns are written into rows, which are then turned.
+    for name, place in zip(names, places, strict=True):
+        write((GAP, place), name, anchor="lm")
+    rows = (0, margin, margin, picture.height)
+    columns = picture.crop(rows).transpose(Image.Transpose.ROTATE_90)
+    picture.paste(columns, (margin, 0))
+    picture.paste(BACKGROUND, rows)
+    for name, place in zip(names, places, strict=True):
+        write((margin - GAP, place), name, anchor="rm")
 
 
 def most_confused(

@@ -22,8 +22,8 @@ TEXT_COLOUR = "black"
 COLUMNS = 10  # of an image grid
 CELL_SIDE = 84  # pixels of an image in a grid: 28, each three times as large
 GAP = 4  # pixels between two columns, and between two rows
-LINE_HEIGHT = 14  # pixels of a line of a title
-MIN_TITLE_LINES = 2  # that there is room for
+TITLE_HEIGHT = 28  # pixels: two lines of text
+LINE_HEIGHT = 16  # pixels of a third line
 TITLE_FONT_SIZE = 12  # pixels
 COLUMN_WIDTH = CELL_SIDE + GAP
 ELLIPSIS = "…"
@@ -40,9 +40,9 @@ def image_grid(cells: Iterable[Cell]) -> Picture:
             in grey or (side, side, 3) in colour, or a picture.
     """
     cells = list(cells)
-    line_counts = [1 + title.count("\n") for _, title in cells]
-    title_lines = max(MIN_TITLE_LINES, *line_counts, 0)
-    row_height = CELL_SIDE + title_lines * LINE_HEIGHT + GAP
+    line_breaks = [title.count("\n") for _, title in cells]
+    more_lines = max([1, *line_breaks]) - 1  # than two
+    row_height = CELL_SIDE + TITLE_HEIGHT + more_lines * LINE_HEIGHT + GAP
     grid = blank_grid(len(cells), row_height)
     draw = ImageDraw.Draw(grid)
     font = ImageFont.load_default(TITLE_FONT_SIZE)
