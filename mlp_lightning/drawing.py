@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 import numpy
 import torch
@@ -45,7 +46,7 @@ def image_grid(cells: Iterable[Cell]) -> Picture:
     row_height = CELL_SIDE + TITLE_HEIGHT + more_lines * LINE_HEIGHT + GAP
     grid = blank_grid(len(cells), row_height)
     draw = ImageDraw.Draw(grid)
-    font = ImageFont.load_default(TITLE_FONT_SIZE)
+    font = load_title_font()
     for index, cell in enumerate(cells):
         pixels, title = cell
         picture = enlarge(pixels, CELL_SIDE)
@@ -69,9 +70,15 @@ def blank_grid(cell_count: int, row_height: int) -> Picture:
     return Image.new("RGB", size, BACKGROUND)
 
 
+@cache
+def load_title_font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return the font of titles. To load it takes as long as to measure ten of them."""
+    return ImageFont.load_default(TITLE_FONT_SIZE)
+
+
 def fits_column(line: str) -> bool:
     """Return whether a line of a title is at most as wide as its image."""
-    font = ImageFont.load_default(TITLE_FONT_SIZE)
+    font = load_title_font()
     return font.getlength(line) <= CELL_SIDE
 
 
@@ -89,7 +96,7 @@ def fit_title(title: str) -> str:
 
 def find_longest(names: Sequence[str]) -> str:
     """Return the name that is the widest in a title."""
-    font = ImageFont.load_default(TITLE_FONT_SIZE)
+    font = load_title_font()
     return max(names, key=font.getlength)
 
 
