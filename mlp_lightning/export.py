@@ -65,6 +65,7 @@ class ExportSource(NamedTuple):
 
     classifier: ExportedClassifier
     metadata: dict[str, str]  # of `describe_checkpoint`
+    info: DatasetInfo
     images: Tensor  # of the test set: uint8 (n, 28, 28)
     labels: Tensor  # int64 (n,)
 
@@ -73,7 +74,7 @@ class ExportFormat(NamedTuple):
     """How a file of this format is made, and how it answers."""
 
     encode: Callable[[ExportSource], bytes]
-    # From a file and images, uint8 (n, 28, 28), to probabilities, float32 (n, 10).
+    # From a file and images, uint8 (n, 28, 28), to probabilities, (n, classes).
     run: Callable[[bytes, Tensor], Tensor] | None
 
 
@@ -102,7 +103,7 @@ def export_checkpoint(
     encode, run = FORMATS[path.suffix]
     datamodule.prepare_data()
     datamodule.setup("test")
-    images, labels = next(iter(datamodule.test_dataloader()))[:2]
+    images = next(iter(datamodule.test_dataloader()))[0]  # (1000, 28, 28)
     model.float()  # a checkpoint of 64-true has weights of 64 bits
     info = model.info
     classifier = ExportedClassifier(model.network, info.mean, info.std)
@@ -110,7 +111,8 @@ def export_checkpoint(
     # own is not taken for theirs.
     expected = classifier(images)  # (1000, classes)
     metadata = describe_checkpoint(Path(ckpt_path), info)
-    file = encode(ExportSource(classifier, metadata, images, labels))
+    test_set = datamodule.test_set.tensors
+    file = encode(ExportSource(classifier, metadata, info, *test_set))
     # Only a browser can run a page, and the tests do so.
     answers = run(file, images) if run else expected
     difference = (answers - expected).abs().max().item()
@@ -291,6 +293,7 @@ def encode_html(source: ExportSource) -> bytes:
         source.classifier.network,
         source.metadata["run"],
         source.metadata.get("test_acc"),
+        source.info,
         source.images,
         source.labels,
     )
