@@ -66,8 +66,7 @@ class ExportSource(NamedTuple):
     classifier: ExportedClassifier
     metadata: dict[str, str]  # of `describe_checkpoint`
     info: DatasetInfo
-    images: Tensor  # of the test set: uint8 (n, 28, 28)
-    labels: Tensor  # int64 (n,)
+    test_set: tuple[Tensor, Tensor]  # images uint8 (n, 28, 28), labels int64 (n,)
 
 
 class ExportFormat(NamedTuple):
@@ -103,18 +102,18 @@ def export_checkpoint(
     encode, run = FORMATS[path.suffix]
     datamodule.prepare_data()
     datamodule.setup("test")
-    images = next(iter(datamodule.test_dataloader()))[0]  # (1000, 28, 28)
+    images, labels, *_ = zip(*datamodule.test_dataloader(), strict=True)  # by batch
     model.float()  # a checkpoint of 64-true has weights of 64 bits
     info = model.info
     classifier = ExportedClassifier(model.network, info.mean, info.std)
     # The exporters call our code as well. It runs here first, so that an error of its
     # own is not taken for theirs.
-    expected = classifier(images)  # (1000, classes)
+    expected = classifier(images[0])  # (1000, classes)
     metadata = describe_checkpoint(Path(ckpt_path), info)
-    test_set = datamodule.test_set.tensors
-    file = encode(ExportSource(classifier, metadata, info, *test_set))
+    test_set = (torch.cat(images), torch.cat(labels))
+    file = encode(ExportSource(classifier, metadata, info, test_set))
     # Only a browser can run a page, and the tests do so.
-    answers = run(file, images) if run else expected
+    answers = run(file, images[0]) if run else expected
     difference = (answers - expected).abs().max().item()
     if not difference <= TOLERANCE:  # NaN, too, is not within the tolerance
         raise FloatingPointError(f"{path}: its answers are {difference:g} off")
@@ -289,14 +288,8 @@ def run_onnx(file: bytes, images: Tensor) -> Tensor:
 
 def encode_html(source: ExportSource) -> bytes:
     """Return a page to draw on, with the network in it."""
-    page = fill_page(
-        source.classifier.network,
-        source.metadata["run"],
-        source.metadata.get("test_acc"),
-        source.info,
-        source.images,
-        source.labels,
-    )
+    network = source.classifier.network
+    page = fill_page(network, source.metadata, source.info, *source.test_set)
     return page.encode("utf-8")
 
 

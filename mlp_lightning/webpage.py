@@ -27,8 +27,7 @@ MAX_SAMPLES = 60  # of more classes than half as many, there is one sample each
 
 def fill_page(
     network: nn.Module,
-    run: str,
-    accuracy: str | None,
+    metadata: Mapping[str, str],
     info: DatasetInfo,
     images: Tensor,
     labels: Tensor,
@@ -37,8 +36,8 @@ def fill_page(
 
     Args:
         network: An `MLP` on the CPU, in float32, with one of the named activations.
-        run: Where the network comes from; the page shows it.
-        accuracy: On the test set, from 0 to 1, if it is known.
+        metadata: Has `run`, where the network comes from, and `test_acc`, from 0 to 1,
+            if it is known; the page shows both.
         info: What the network knows of its images.
         images: Of the test set, uint8 (n, 28, 28).
         labels: The classes that they show, int64 (n,).
@@ -47,10 +46,11 @@ def fill_page(
         SettingError: The page cannot compute this network.
     """
     activation = find_activation(network)
+    accuracy = metadata.get("test_acc")
     samples = choose_samples(labels, len(info.classes))
     pixels = images[samples].numpy()  # (samples, 28, 28)
     model = {
-        "run": run,
+        "run": metadata["run"],
         "accuracy": None if accuracy is None else float(accuracy),
         "dataset": Path(info.name).absolute().name,  # of a folder no more than its name
         "classes": info.classes,

@@ -116,7 +116,8 @@ function addHiddenLayer({from, to}, k) {
 }
 
 function describeRun() {
-  const values = {run: model.run, count: formatCount(network.numbers.length)};
+  const run = model.run.replaceAll("/", "/\u200b");  // a line may break there
+  const values = {run, count: formatCount(network.numbers.length)};
   if (model.accuracy === null) return text("about", values);
   return text("aboutTested", {...values, accuracy: formatPercent(model.accuracy, 2)});
 }
