@@ -65,15 +65,15 @@ class ExportSource(NamedTuple):
 
     classifier: ExportedClassifier
     metadata: dict[str, str]  # of `describe_checkpoint`
-    images: Tensor  # of the test set: uint8 (n, 28, 28)
-    labels: Tensor  # int64 (n,)
+    info: DatasetInfo
+    test_set: tuple[Tensor, Tensor]  # images uint8 (n, 28, 28), labels int64 (n,)
 
 
 class ExportFormat(NamedTuple):
     """How a file of this format is made, and how it answers."""
 
     encode: Callable[[ExportSource], bytes]
-    # From a file and images, uint8 (n, 28, 28), to probabilities, float32 (n, 10).
+    # From a file and images, uint8 (n, 28, 28), to probabilities, (n, classes).
     run: Callable[[bytes, Tensor], Tensor] | None
 
 
@@ -102,17 +102,18 @@ def export_checkpoint(
     encode, run = FORMATS[path.suffix]
     datamodule.prepare_data()
     datamodule.setup("test")
-    images, labels = next(iter(datamodule.test_dataloader()))[:2]
+    images, labels, *_ = zip(*datamodule.test_dataloader(), strict=True)  # by batch
     model.float()  # a checkpoint of 64-true has weights of 64 bits
     info = model.info
     classifier = ExportedClassifier(model.network, info.mean, info.std)
     # The exporters call our code as well. It runs here first, so that an error of its
     # own is not taken for theirs.
-    expected = classifier(images)  # (1000, classes)
+    expected = classifier(images[0])  # (1000, classes)
     metadata = describe_checkpoint(Path(ckpt_path), info)
-    file = encode(ExportSource(classifier, metadata, images, labels))
+    test_set = (torch.cat(images), torch.cat(labels))
+    file = encode(ExportSource(classifier, metadata, info, test_set))
     # Only a browser can run a page, and the tests do so.
-    answers = run(file, images) if run else expected
+    answers = run(file, images[0]) if run else expected
     difference = (answers - expected).abs().max().item()
     if not difference <= TOLERANCE:  # NaN, too, is not within the tolerance
         raise FloatingPointError(f"{path}: its answers are {difference:g} off")
@@ -287,13 +288,8 @@ def run_onnx(file: bytes, images: Tensor) -> Tensor:
 
 def encode_html(source: ExportSource) -> bytes:
     """Return a page to draw on, with the network in it."""
-    page = fill_page(
-        source.classifier.network,
-        source.metadata["run"],
-        source.metadata.get("test_acc"),
-        source.images,
-        source.labels,
-    )
+    network = source.classifier.network
+    page = fill_page(network, source.metadata, source.info, *source.test_set)
     return page.encode("utf-8")
 
 

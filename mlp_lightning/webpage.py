@@ -1,6 +1,6 @@
 """Make a page of the files in page/: one HTML file that needs no other.
 
-demo.html reads what you draw in the browser, with the network of a checkpoint.
+demo.html reads what you draw or open in the browser, with the network of a checkpoint.
 """
 
 import base64
@@ -12,38 +12,51 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.errors import SettingError
-from mlp_lightning.mlp import ACTIVATIONS
+from mlp_lightning.mlp import ACTIVATIONS, CLASS_NAMES
 
 SOURCES = Path(__file__).with_name("page")
 PLACEHOLDER = "DATA"  # where a page's data goes, as JSON
 # How a page names its scripts and styles, each on a line of its own.
 SCRIPT = re.compile(r'<script(.*) src="(.+)"></script>')
 STYLE = re.compile(r'<link rel="stylesheet" href="(.+)">')
-SAMPLES_PER_DIGIT = 2  # test images that the page offers to begin with
+SAMPLES_PER_CLASS = 2  # test images that the page offers to begin with
+MAX_SAMPLES = 60  # of more classes than half as many, there is one sample each
 
 
 def fill_page(
-    network: nn.Module, run: str, accuracy: str | None, images: Tensor, labels: Tensor
+    network: nn.Module,
+    metadata: Mapping[str, str],
+    info: DatasetInfo,
+    images: Tensor,
+    labels: Tensor,
 ) -> str:
     """Return the page as HTML that needs no other file and no network connection.
 
     Args:
         network: An `MLP` on the CPU, in float32, with one of the named activations.
-        run: Where the network comes from; the page shows it.
-        accuracy: On the test set, from 0 to 1, if it is known.
+        metadata: Has `run`, where the network comes from, and `test_acc`, from 0 to 1,
+            if it is known; the page shows both.
+        info: What the network knows of its images.
         images: Of the test set, uint8 (n, 28, 28).
-        labels: The digits that they show, int64 (n,).
+        labels: The classes that they show, int64 (n,).
 
     Raises:
         SettingError: The page cannot compute this network.
     """
     activation = find_activation(network)
-    samples = choose_samples(labels)
-    pixels = images[samples].numpy()  # (20, 28, 28)
+    accuracy = metadata.get("test_acc")
+    samples = choose_samples(labels, len(info.classes))
+    pixels = images[samples].numpy()  # (samples, 28, 28)
     model = {
-        "run": run,
+        "run": metadata["run"],
         "accuracy": None if accuracy is None else float(accuracy),
+        "dataset": Path(info.name).absolute().name,  # of a folder no more than its name
+        "classes": info.classes,
+        "mean": info.mean,
+        "std": info.std,
+        "handwriting": info.shows_handwriting,
         "sizes": list_layer_sizes(network),
         "activation": activation,
         "weights": encode_weights(network),
@@ -92,17 +105,20 @@ def find_activation(network: nn.Module) -> str:
     )
 
 
-def choose_samples(labels: Tensor) -> Tensor:
-    """Return the rows of the first images of each digit, int64 (20,), 0s first."""
+def choose_samples(labels: Tensor, classes: int = len(CLASS_NAMES)) -> Tensor:
+    """Return the rows of the first images of each class, int64 (n,), class by class."""
+    per_class = SAMPLES_PER_CLASS
+    if per_class * classes > MAX_SAMPLES:
+        per_class = 1
     rows = []
-    for digit in range(10):
-        rows_of_digit = (labels == digit).nonzero().flatten()
-        rows.append(rows_of_digit[:SAMPLES_PER_DIGIT])
-    return torch.cat(rows)
+    for label in range(classes):
+        rows_of_class = (labels == label).nonzero().flatten()
+        rows.append(rows_of_class[:per_class])
+    return torch.cat(rows)[:MAX_SAMPLES]
 
 
 def list_layer_sizes(network: nn.Module) -> list[int]:
-    """Return the width of each layer, from 784 pixels to 10 digits."""
+    """Return the width of each layer, from 784 pixels to the classes."""
     sizes = [28 * 28]
     for layer in network.children():
         if isinstance(layer, nn.Linear):

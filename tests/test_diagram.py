@@ -18,7 +18,7 @@ PLACES = """
 const [hiddenSizes] = arguments, canvas = $("diagram");
 const other = createNetwork([784, ...hiddenSizes, 10], "relu");
 initialise(other, 0);
-const layers = placeLayers(canvas, other.sizes);
+const layers = placeLayers(canvas, other);
 drawDiagram(canvas, other, forward(other, decodeBase64(model.images).subarray(0, 784)));
 return {
   width: canvas.clientWidth,
@@ -161,7 +161,7 @@ def test_keys_and_touch_choose_a_unit(page: Any) -> None:
     assert read_picture(page) == plain
     touch = """
     const {left, top} = $("diagram").getBoundingClientRect();
-    const {xs, ys} = placeLayers($("diagram"), network.sizes)[2];
+    const {xs, ys} = placeLayers($("diagram"), network)[2];
     return [left + xs[99], top + ys[99]];
     """
     page.execute_script("$('diagram').scrollIntoView()")

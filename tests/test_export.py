@@ -30,6 +30,7 @@ from torch import nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, export, webpage
 from mlp_lightning.__main__ import main
+from mlp_lightning.datasets import MNIST_INFO
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import read_digit
 from mlp_lightning.mlp import MLP
@@ -72,7 +73,7 @@ assert not {"mlp_lightning", "lightning"} & set(sys.modules)
 # Of a unit in the first layer, from the diagram's centre
 PLACE_OF_UNIT = """
 const {clientWidth, clientHeight} = $("diagram");
-const {xs, ys} = placeLayers($("diagram"), network.sizes)[1];
+const {xs, ys} = placeLayers($("diagram"), network)[1];
 const unit = arguments[0];
 return [xs[unit] - clientWidth / 2, ys[unit] - clientHeight / 2];
 """
@@ -319,7 +320,7 @@ def test_the_page_says_when_it_is_not_sure(fast_page: Any) -> None:
     show_mixture = """
     const [first, second, share] = arguments, images = decodeBase64(model.images);
     const image = i => images.subarray(784 * i);
-    showDigit(images.slice(0, 784).map((_, i) =>
+    showImage(images.slice(0, 784).map((_, i) =>
       share * image(first)[i] + (1 - share) * image(second)[i]));
     """
     words = {True: "It is a ", False: "Perhaps it is a "}
@@ -464,10 +465,12 @@ def test_a_strange_test_json_tells_no_accuracy(text: str, tmp_path: Path) -> Non
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/best.ckpt").touch()
     (tmp_path / "test.json").write_text(text)
-    metadata = export.describe_checkpoint(tmp_path / "checkpoints/best.ckpt")
+    path = tmp_path / "checkpoints/best.ckpt"
+    metadata = export.describe_checkpoint(path, MNIST_INFO)
     assert metadata["run"] == f"{tmp_path.name}/checkpoints/best.ckpt"
     assert "test_acc" not in metadata
-    assert "test_acc" not in export.describe_checkpoint(Path("/best.ckpt"))
+    at_the_root = export.describe_checkpoint(Path("/best.ckpt"), MNIST_INFO)
+    assert "test_acc" not in at_the_root
 
 
 def test_an_onnx_file_of_more_than_one_part_is_refused(
@@ -547,6 +550,19 @@ def test_a_page_offers_the_first_two_images_of_each_digit() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("classes", "samples"), [(3, 6), (30, 60), (31, 31), (47, 47), (100, 60)]
+)
+def test_a_page_offers_fewer_images_of_each_of_many_classes(
+    classes: int, samples: int
+) -> None:
+    labels = torch.arange(classes).repeat(3)
+    rows = webpage.choose_samples(labels, classes)
+    assert len(rows) == samples
+    shown = labels[rows].tolist()
+    assert shown == sorted(shown)
+
+
 def test_without_onnxruntime_the_extra_is_named(
     cli: RunCommand, checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -611,7 +627,7 @@ def test_a_bug_of_ours_is_not_taken_for_the_networks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(argument: Any) -> Any:
+    def fail(*arguments: Any) -> Any:
         raise ValueError("a bug")
 
     monkeypatch.setattr(export, function, fail)

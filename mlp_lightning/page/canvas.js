@@ -37,6 +37,15 @@ function drawCircle(pencil, colour, radius, [x, y]) {
   pencil.stroke();
 }
 
+/** Words, or as many of their letters as fit into a width. */
+function cutWords(pencil, words, width) {
+  const fits = shown => pencil.measureText(shown).width <= width;
+  if (fits(words)) return words;
+  const letters = [...words].slice(0, width);  // no letter is narrower than a pixel
+  while (letters.length > 1 && !fits(`${letters.join("")}…`)) letters.pop();
+  return `${letters.join("")}…`;
+}
+
 function writeLabel(pencil, colour, words, [x, y], align = "center") {
   pencil.fillStyle = colour;
   pencil.textAlign = align;

@@ -1,27 +1,31 @@
-// The page of a checkpoint: its network as a whole, and what each unit makes of a digit.
+// The page of a checkpoint: its network as a whole, and what each unit makes of an image.
 
 const model = JSON.parse($("model").textContent);
-const network = createNetwork(model.sizes, model.activation, new Float32Array(decodeBase64(model.weights).buffer));
+const dataset = createDataset(model.classes, model.mean, model.std);
+const numbers = new Float32Array(decodeBase64(model.weights).buffer);
+const network = createNetwork(model.sizes, model.activation, numbers, dataset);
 const lastLayer = network.layers.length;  // as outputs count layers: 0 is the image
-let outputs = null;  // of all layers, for the digit shown
+const ROW_HEIGHT = 14;  // of the diagram, so that a class can have its name written
+const MAX_NAMED_CLASSES = 60;  // the diagram grows no further
+let outputs = null;  // of all layers, for the image shown
 let refusal = () => text("drawOne");  // says why there is none
 let pointed = null;  // {layer, unit}: what the user points at
-let player = null;  // of the digit that goes through at present
+let player = null;  // of the image that goes through at present
 
 /** Show what the network makes of 784 pixels, or why there are none. */
-function showDigit(pixels, reason = null) {
+function showImage(pixels, reason = null) {
   player?.stop();
   outputs = pixels && forward(network, pixels);
   refusal = reason;
   drawSquares($("seen"), pixels ?? new Uint8Array(784), greyOf);
-  showAnswer($("answer"), outputs?.at(-1), reason);
-  showProbabilities($("digits"), outputs?.at(-1));
+  showAnswer($("answer"), outputs?.at(-1), reason, dataset);
+  showProbabilities($("digits"), outputs?.at(-1), dataset.classes);
   showNetwork();
 }
 
-/** The same, while the eye sees the digit go through the network. */
-function sendDigit(pixels) {
-  showDigit(pixels);
+/** The same, while the eye sees the image go through the network. */
+function sendImage(pixels) {
+  showImage(pixels);
   player = playSignal(progress => drawDiagram($("diagram"), network, outputs, {highlight: pointed, progress}));
 }
 
@@ -48,7 +52,7 @@ function describePixel(pixel) {
   const place = {row: Math.floor(pixel / 28) + 1, column: pixel % 28 + 1, count: formatCount(network.sizes[1])};
   if (!outputs) return text("pixelName", place);
   const input = outputs[0][pixel];
-  const value = Math.round(255 * (input * STD + MEAN));
+  const value = Math.round(255 * findPixel(input, dataset));
   return joinSentences(text("pixelName", place), text("pixelValue", {value, input: formatSigned(input)}));
 }
 
@@ -57,7 +61,7 @@ function describeUnit({layer, unit}) {
   const weighted = network.layers[layer - 1];
   const isOutput = layer === lastLayer;
   const name = isOutput
-    ? text("digitName", {digit: unit})
+    ? text("className", {name: dataset.classes[unit]})
     : text("unitName", {number: unit + 1, count: formatCount(weighted.to)});
   const about = text(layer > 1 ? "unitWeights" : "pixelWeights", {name, count: formatCount(weighted.from)});
   if (!outputs) return about;
@@ -112,23 +116,49 @@ function addHiddenLayer({from, to}, k) {
 }
 
 function describeRun() {
-  const values = {run: model.run, count: formatCount(network.numbers.length)};
+  const run = model.run.replaceAll("/", "/\u200b");  // a line may break there
+  const values = {run, count: formatCount(network.numbers.length)};
   if (model.accuracy === null) return text("about", values);
   return text("aboutTested", {...values, accuracy: formatPercent(model.accuracy, 2)});
 }
 
+/** Say what the network was trained on, unless it is what the project is about. */
+function describeModel() {
+  if (model.dataset === "MNIST") return describeRun();
+  return joinSentences(text("trainedOn", {dataset: model.dataset}), describeRun());
+}
+
+function describeOutputs() {
+  const values = {count: formatCount(dataset.classes.length), inputs: formatCount(network.layers.at(-1).from)};
+  $("outputTitle").textContent = text("outputTitle", values);
+  $("outputText").textContent = text("outputText", values);
+  if (dataset.classes.length <= MANY_CLASSES) return;
+  $("outputText").textContent = joinSentences($("outputText").textContent, text("barsOfMany", {count: BARS_OF_MANY}));
+}
+
+/** Make the diagram high enough for the names of many classes. */
+function stretchDiagram() {
+  const rows = Math.min(dataset.classes.length, MAX_NAMED_CLASSES);
+  $("diagram").style.minHeight = `${rows * ROW_HEIGHT + 2 * DIAGRAM_MARGIN + LABEL_HEIGHT}px`;
+}
+
+if (!model.handwriting) {
+  Object.assign(TEXTS, PICTURE_TEXTS);
+  paper.classList.add("board");
+}
+stretchDiagram();
+
 network.layers.slice(0, -1).forEach(addHiddenLayer);
-addProbabilities($("digits"));
 const sampleImages = decodeBase64(model.images);
 const samples = model.labels.map((_, i) => sampleImages.subarray(784 * i, 784 * (i + 1)));
-addSamples(samples, model.labels, sendDigit);
+connectPaper(showImage, model.handwriting ? HANDWRITING : PICTURES);
+addSamples(samples, model.labels.map(label => dataset.classes[label]), sendImage);
 languageListeners.add(() => {
-  $("about").textContent = describeRun();
-  $("outputText").textContent = text("outputText", {inputs: formatCount(network.layers.at(-1).from)});
-  showAnswer($("answer"), outputs?.at(-1), refusal);
+  $("about").textContent = describeModel();
+  describeOutputs();
+  showAnswer($("answer"), outputs?.at(-1), refusal, dataset);
   showNetwork();
 });
-connectPaper(showDigit);
 connectDiagram($("diagram"));
 connectLanguageSwitch();
 $("samples").firstElementChild.click();

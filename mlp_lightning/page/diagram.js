@@ -3,6 +3,7 @@
 const LINES_OF_LAYER = [180, 120, 80];  // drawn before the first layer, the second, and each one after
 const LINES_OF_UNIT = 60;  // drawn into a highlighted unit, and as many out of it
 const NARROW = 560;  // below this width, the layers' names are their sizes alone
+const MIN_LETTERS = 10;  // high: smaller ones cannot be read
 const SIGNAL_SECONDS = 1.1;  // a digit's way through the network
 
 /**
@@ -18,12 +19,12 @@ function drawDiagram(canvas, network, outputs, {highlight = null, progress = 1} 
   if (canvas.clientWidth === 0) return;  // it is not shown at present
   const {pencil} = takePencil(canvas);
   const theme = readTheme(canvas);
-  const places = placeLayers(canvas, network.sizes);
+  const places = placeLayers(canvas, network);
   const lines = findShownLines(network, outputs);
   const front = progress < 1 ? progress * canvas.clientWidth : Infinity;
   const strength = highlight ? 0.25 : 1;
   if (progress < 1) drawLines(pencil, places, lines, {...theme, positive: theme.line, negative: theme.line}, 1);
-  drawPixels(pencil, places[0], outputs?.[0], theme);
+  drawPixels(pencil, places[0], outputs?.[0], network.dataset, theme);
   cutAtFront(pencil, front, () => {
     drawLines(pencil, places, lines, theme, outputs ? strength : 0.6 * strength);
     if (highlight) drawLines(pencil, places, findLinesOf(network, outputs, highlight), theme, 1);
@@ -143,7 +144,7 @@ function drawLines(pencil, places, linesOfLayers, theme, opacity) {
 }
 
 /** Draw the image: its ink, and a faint grid where pixels are large enough. */
-function drawPixels(pencil, {xs, ys, radius, left}, inputs, theme) {
+function drawPixels(pencil, {xs, ys, radius, left}, inputs, dataset, theme) {
   const size = 2 * radius;
   const side = 28 * size;
   const top = ys[0] - radius;
@@ -151,7 +152,7 @@ function drawPixels(pencil, {xs, ys, radius, left}, inputs, theme) {
   pencil.fillRect(left, top, side, side);
   pencil.fillStyle = theme.text;
   inputs?.forEach((input, i) => {
-    pencil.globalAlpha = clamp(input * STD + MEAN, 0, 1);
+    pencil.globalAlpha = clamp(findPixel(input, dataset), 0, 1);
     if (pencil.globalAlpha > 0.01) pencil.fillRect(xs[i] - radius, ys[i] - radius, size, size);
   });
   pencil.globalAlpha = 1;
@@ -215,34 +216,41 @@ function fillCircle(pencil, x, y, radius, opacity) {
   pencil.fill();
 }
 
-/** Write the ten digits beside their nodes. */
-function drawOutputNames(pencil, {xs, ys, radius}, theme, answer = null) {
-  pencil.textAlign = "center";
+/** Write the names of the classes beside their nodes; if there is no room for all, the answer's alone. */
+function drawOutputNames(pencil, {xs, ys, radius, pitch, names}, theme, answer = null) {
+  const {classes, isShort, width} = names;
+  const size = Math.min(names.size, Math.max(0.86 * pitch, MIN_LETTERS));
+  const answerSize = isShort ? Math.min(19, 1.36 * size) : size;
+  pencil.textAlign = isShort ? "center" : "left";
   pencil.textBaseline = "middle";
-  ys.forEach((y, digit) => {
-    const isAnswer = digit === answer;
-    pencil.font = `${isAnswer ? "700 19px" : "14px"} ${theme.family}`;
+  ys.forEach((y, label) => {
+    const isAnswer = label === answer;
+    if (pitch < MIN_LETTERS && !isAnswer) return;
+    pencil.font = `${isAnswer ? `700 ${answerSize}px` : `${size}px`} ${theme.family}`;
     pencil.fillStyle = isAnswer ? theme.accent : theme.text;
-    pencil.fillText(digit, xs[digit] + radius + 12, y + 1);
+    const start = xs[label] + radius + 5;
+    if (isShort) pencil.fillText(classes[label], start + width / 2, y + 1);
+    else pencil.fillText(cutWords(pencil, classes[label], width), start, y + 1);
   });
 }
 
 /** Draw a bar for each probability, and write it where there is room; the largest stands out. */
-function drawProbabilities(pencil, {xs, ys, radius, left, right}, probabilities, theme) {
+function drawProbabilities(pencil, {xs, ys, radius, left, right, pitch, names}, probabilities, theme) {
   const answer = greatest(probabilities);
-  const isWide = right - left >= WIDE_OUTPUTS;
-  const start = xs[0] + radius + 26;
+  const isWide = right - left - names.width + SHORT_NAME >= WIDE_OUTPUTS;
+  const start = xs[0] + radius + names.width + 12;
+  const height = Math.min(8, 0.6 * pitch);
   const room = right - start - (isWide ? 64 : 0);
-  probabilities.forEach((share, digit) => {
-    const y = ys[digit];
-    const isAnswer = digit === answer;
+  probabilities.forEach((share, label) => {
+    const y = ys[label];
+    const isAnswer = label === answer;
     pencil.fillStyle = isAnswer ? theme.accent : theme.quiet;
-    fillCircle(pencil, xs[digit], y, radius, share);
-    if (isAnswer) fillCircle(pencil, xs[digit], y, 1.8 * radius, 0.25);
+    fillCircle(pencil, xs[label], y, radius, share);
+    if (isAnswer) fillCircle(pencil, xs[label], y, 1.8 * radius, 0.25);
     pencil.globalAlpha = 1;
-    pencil.fillRect(start, y - 4, room * share, 8);
-    if (!isWide) return;
-    pencil.font = `${isAnswer ? "600 " : ""}13px ${theme.family}`;
+    pencil.fillRect(start, y - height / 2, room * share, height);
+    if (!isWide || pitch < MIN_LETTERS && !isAnswer) return;
+    pencil.font = `${isAnswer ? "600 " : ""}${Math.min(13, Math.max(pitch, MIN_LETTERS))}px ${theme.family}`;
     pencil.textAlign = "right";
     pencil.fillText(formatPercent(share), right, y + 1);
   });
@@ -265,7 +273,7 @@ function drawLayerNames(pencil, canvas, places, sizes, theme) {
   pencil.fillStyle = theme.quiet;
   sizes.forEach((count, layer) => {
     const isOutput = layer === sizes.length - 1;
-    const name = layer === 0 ? "diagramPixels" : isOutput ? "diagramDigits" : "diagramUnits";
+    const name = layer === 0 ? "diagramPixels" : isOutput ? "diagramClasses" : "diagramUnits";
     const {left, right} = places[layer];
     const words = isNarrow ? count : text(name, {count: formatCount(count)});
     pencil.fillText(words, (left + right) / 2, canvas.clientHeight - 8);

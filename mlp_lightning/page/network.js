@@ -1,7 +1,7 @@
 // The network: a multilayer perceptron, and what it makes of one image.
 
 const IMAGE_PIXELS = 28 * 28;
-const CLASSES = 10;
+const CLASSES = 10;  // of MNIST
 
 // Of all pixels of MNIST's 60,000 training images, scaled to [0, 1].
 const MEAN = 0.1307;
@@ -38,13 +38,13 @@ function countParameters(sizes) {
 }
 
 /**
- * A network: {sizes, activation, numbers, layers}, each layer {from, to, weights, bias}.
+ * A network: {sizes, activation, numbers, layers, dataset}, each layer {from, to, weights, bias}.
  *
  * `numbers` are all its parameters: of each layer the weights, unit by unit, then the biases. The layers
  * hold parts of this very array, so that to change the one is to change the other. Without any given,
  * they are zeros in float32.
  */
-function createNetwork(sizes, activation, numbers = new Float32Array(countParameters(sizes))) {
+function createNetwork(sizes, activation, numbers = new Float32Array(countParameters(sizes)), dataset = MNIST) {
   const layers = [];
   let start = 0;
   for (let k = 1; k < sizes.length; k++) {
@@ -57,7 +57,7 @@ function createNetwork(sizes, activation, numbers = new Float32Array(countParame
     layers.push({from, to, weights, bias});
     start = end;
   }
-  return {sizes, activation, numbers, layers};
+  return {sizes, activation, numbers, layers, dataset};
 }
 
 /** Give the network random numbers: those of torch's nn.Linear layers after torch.manual_seed(seed). */
@@ -70,20 +70,31 @@ function initialise(network, seed) {
   }
 }
 
-// The network's input for each of the 256 values of a pixel, rounded to float32 where torch rounds.
-const NORMALISED_PIXELS = Float32Array.from({length: 256}, (_, pixel) => {
-  const difference = Math.fround(pixel / 255) - Math.fround(MEAN);
-  return Math.fround(difference) / Math.fround(STD);
-});
+/**
+ * What a network has to know of its images: {classes, mean, std, inputOfPixel}, the names of what they show, and the
+ * network's input for each of the 256 values of a pixel, rounded to float32 where torch rounds.
+ */
+function createDataset(classes, mean, std) {
+  const inputOfPixel = Float32Array.from({length: 256}, (_, pixel) => {
+    const difference = Math.fround(pixel / 255) - Math.fround(mean);
+    return Math.fround(difference) / Math.fround(std);
+  });
+  return {classes, mean, std, inputOfPixel};
+}
+
+const MNIST = createDataset([..."0123456789"], MEAN, STD);
 
 /** Turn pixels, Uint8Array of any length, into the network's input: a Float32Array as long. */
-function normalise(pixels) {
+function normalise(pixels, {inputOfPixel} = MNIST) {
   const inputs = new Float32Array(pixels.length);
   for (let i = 0; i < pixels.length; i++) {
-    inputs[i] = NORMALISED_PIXELS[pixels[i]];
+    inputs[i] = inputOfPixel[pixels[i]];
   }
   return inputs;
 }
+
+/** The pixel, from 0 to 1, that an input comes from. */
+const findPixel = (input, {mean, std}) => input * std + mean;
 
 /** The sums of a layer's units, Float64Array(to): each its bias, and each input times its weight. */
 function computeSums({from, to, weights, bias}, inputs) {
@@ -109,13 +120,13 @@ function softmax(logits) {
 
 /**
  * What the network makes of one image, given as 784 pixels from 0 to 255: a list of its inputs, the outputs
- * of each hidden layer, and the ten probabilities.
+ * of each hidden layer, and the probabilities.
  *
  * The logits, which are not in it, are computeSums(last layer, outputs of the last hidden layer).
  */
 function forward(network, pixels) {
   const {apply} = ACTIVATIONS[network.activation];
-  const outputs = [normalise(pixels)];
+  const outputs = [normalise(pixels, network.dataset)];
   for (const layer of network.layers) {
     const sums = computeSums(layer, outputs.at(-1));
     const isLast = outputs.length === network.layers.length;

@@ -101,7 +101,7 @@ function explainWeight(network, outputs, errors, {layer, unit, input}) {
   if (hasKinks && unitOutputs.every(output => output === 0)) return "weightUnitOff";
   if (hasKinks && errorsAtUnit.every(error => error === 0)) return "weightLaterOff";
   if (inputs.every(value => value === 0)) return "weightSourceOff";
-  if (layer === 0 && inputs.every(value => value === NORMALISED_PIXELS[0])) return "weightOfPaper";
+  if (layer === 0 && inputs.every(value => value === MNIST.inputOfPixel[0])) return "weightOfPaper";
   if (hasKinks && inputs.every((value, image) => value * errorsAtUnit[image] === 0)) return "weightNeverBoth";
   return hasKinks ? "weightWithKinks" : "weightWithoutKinks";
 }

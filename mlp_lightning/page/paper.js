@@ -7,6 +7,8 @@ const KEY_STEPS = {
   ArrowLeft: [-PEN_STEP, 0], ArrowRight: [PEN_STEP, 0], ArrowUp: [0, -PEN_STEP], ArrowDown: [0, PEN_STEP],
 };
 const MAX_PICTURE_PIXELS = 50e6;  // as for predict
+const HANDWRITING = {ground: "#fff", ink: "#000", penWidth: 9, toPaper: pixel => 255 - pixel, read: readDigit};
+let surface = HANDWRITING;  // how the paper looks, and how what is on it is read
 let place = null;  // where a stroke goes on
 let isFinished = true;  // whether the next stroke begins a new drawing
 let isUnread = false;  // whether there are strokes that are still to be read
@@ -16,7 +18,8 @@ const keyPen = {x: PAPER_SIDE / 2, y: PAPER_SIDE / 2, isDown: false};
  * Have the paper's digit shown by show(pixels), or by show(null, refusal) if there is none: refusal() says why, in
  * the page's language.
  */
-function connectPaper(show) {
+function connectPaper(show, newSurface = HANDWRITING) {
+  surface = newSurface;
   paper.onpointermove = event => {
     if (event.isPrimary && event.buttons & 1) addStroke(...findPlace(event), show);  // no second finger
   };
@@ -41,7 +44,7 @@ function connectPaper(show) {
 const findPlace = event => [event.offsetX, event.offsetY].map(offset => offset * PAPER_SIDE / paper.clientWidth);
 
 function clearPaper() {
-  ink.fillStyle = "#fff";
+  ink.fillStyle = surface.ground;
   ink.fillRect(0, 0, PAPER_SIDE, PAPER_SIDE);
   place = null;
   isFinished = false;
@@ -49,7 +52,7 @@ function clearPaper() {
 
 function addStroke(x, y, show) {
   if (isFinished) clearPaper();
-  Object.assign(ink, {strokeStyle: "#000", lineWidth: 9, lineCap: "round", lineJoin: "round"});
+  Object.assign(ink, {strokeStyle: surface.ink, lineWidth: surface.penWidth, lineCap: "round", lineJoin: "round"});
   ink.beginPath();
   ink.moveTo(...(place ?? [x, y]));
   ink.lineTo(x + .01, y);  // a line without any length might not be drawn
@@ -81,9 +84,9 @@ function moveKeyPen(event, show) {
   $("pen").classList.toggle("down", keyPen.isDown);
 }
 
-/** Read the digit on a canvas, or say what is there instead. */
+/** Read what is on a canvas, or say why there is nothing to read. */
 function readCanvas(canvas, show, describe) {
-  const found = readDigit(take(canvas));
+  const found = surface.read(take(canvas));
   if (typeof found === "string") show(null, () => describe(found));
   else show(found);
 }
@@ -113,22 +116,22 @@ async function openPicture(file, show) {
 }
 
 /** Add a button for each of the sample images, a list of 784 pixels each; it shows one as it is. */
-function addSamples(images, labels, show) {
-  languageListeners.add(() => nameSamples(labels));
+function addSamples(images, names, show) {
+  languageListeners.add(() => nameSamples(names));
   for (const pixels of images) {
-    const negative = document.createElement("canvas");
+    const onPaper = document.createElement("canvas");
     const button = add($("samples"), "button", {type: "button"});
     drawSquares(add(button, "canvas"), pixels, greyOf);
-    drawSquares(negative, pixels, pixel => greyOf(255 - pixel));
+    drawSquares(onPaper, pixels, pixel => greyOf(surface.toPaper(pixel)));
     button.onclick = () => {
-      layOnPaper(negative);
+      layOnPaper(onPaper);
       show(pixels);
     };
   }
 }
 
-function nameSamples(labels) {
+function nameSamples(names) {
   [...$("samples").children].forEach((button, i) => {
-    button.ariaLabel = text("sample", {number: i + 1, digit: labels[i]});
+    button.ariaLabel = text("sample", {number: i + 1, name: names[i]});
   });
 }

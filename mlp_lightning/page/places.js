@@ -6,17 +6,21 @@ const MIN_PITCH = 8;  // from one unit to the next: below that, units go into se
 const MAX_PITCH = 22;
 const FEW_COLUMNS_WIDTH = 48;  // over which a few columns spread, so that lines are seen to reach each
 const WIDE_OUTPUTS = 130;  // from this width on, the outputs have their probabilities written beside the bars
+const SHORT_NAME = 14;  // wide: a digit, or a letter
+const MAX_NAME = 150;  // wide: what is longer is cut
+const RULER = document.createElement("canvas").getContext("2d");  // for measuring words
 const POINTING_RADIUS = 14;  // so near must a finger come to a unit
 
 /**
- * The places of all layers: a list of {xs, ys, radius, columns, left, right}, of the pixels first, of the ten
- * outputs last. `xs` and `ys` are the centres of the layer's pixels or units.
+ * The places of all layers of a network: a list of {xs, ys, radius, columns, left, right}, of the pixels first, of the
+ * outputs last, which have {pitch, names} besides. `xs` and `ys` are the centres of the layer's pixels or units.
  */
-function placeLayers(canvas, sizes) {
+function placeLayers(canvas, {sizes, dataset}) {
   const width = canvas.clientWidth;
   const height = canvas.clientHeight - LABEL_HEIGHT - 2 * DIAGRAM_MARGIN;
   const imageSide = Math.min(clamp(0.23 * width, 96, 270), height);
-  const outputsWidth = clamp(0.19 * width, 76, 220);
+  const names = measureNames(canvas, dataset.classes);
+  const outputsWidth = clamp(0.19 * width, 76, 220) + names.width - SHORT_NAME;
   const image = placePixels(DIAGRAM_MARGIN, DIAGRAM_MARGIN + (height - imageSide) / 2, imageSide);
   const outputsLeft = width - DIAGRAM_MARGIN - outputsWidth;
   const blocks = sizes.slice(1, -1).map(count => {
@@ -31,7 +35,7 @@ function placeLayers(canvas, sizes) {
     left = layer.right;
     return layer;
   });
-  return [image, ...hidden, placeOutputs(sizes.at(-1), outputsLeft, outputsWidth, height)];
+  return [image, ...hidden, placeOutputs(names, outputsLeft, outputsWidth, height)];
 }
 
 function placePixels(left, top, side) {
@@ -68,18 +72,29 @@ function placeUnits({count, columns, rows, pitch, across}, left, height) {
   return {xs, ys, radius: 0.4 * Math.min(pitch, across), columns, left, right: left + columns * across};
 }
 
-function placeOutputs(count, left, width, height) {
+/** How the names of the outputs are written: {classes, isShort, size, width}, the size of the letters and the room. */
+function measureNames(canvas, classes) {
+  const {fontFamily} = getComputedStyle(canvas);
+  const size = canvas.clientWidth < NARROW ? 12 : 14;
+  RULER.font = `700 ${size}px ${fontFamily}`;
+  const longest = Math.max(...classes.map(name => RULER.measureText(name).width));
+  if (longest <= SHORT_NAME) return {classes, isShort: true, size: 14, width: SHORT_NAME};
+  return {classes, isShort: false, size, width: Math.min(longest + 4, 0.2 * canvas.clientWidth, MAX_NAME)};
+}
+
+function placeOutputs(names, left, width, height) {
+  const count = names.classes.length;
   const pitch = Math.min(44, height / count);
   const top = DIAGRAM_MARGIN + (height - count * pitch) / 2;
-  const radius = Math.min(9, 0.3 * pitch, 0.08 * width);
+  const radius = Math.min(9, 0.3 * pitch, 0.08 * (width - names.width + SHORT_NAME));
   const xs = new Float32Array(count).fill(left + radius);
   const ys = Float32Array.from(xs, (_, unit) => top + (unit + 0.5) * pitch);
-  return {xs, ys, radius, columns: 1, left, right: left + width};
+  return {xs, ys, radius, columns: 1, left, right: left + width, pitch, names};
 }
 
 /** Which pixel or unit is at a place on the canvas: {layer, unit}, layer 0 being the image, or null. */
 function findUnitAt(canvas, network, x, y) {
-  const layers = placeLayers(canvas, network.sizes);
+  const layers = placeLayers(canvas, network);
   const last = layers.length - 1;
   for (const [layer, place] of layers.entries()) {
     const reach = layer === 0 ? 0 : POINTING_RADIUS;
@@ -106,7 +121,7 @@ function findNearest({xs, ys}, x, y) {
 
 /** The unit to which an arrow key goes: up and down within a layer, left and right between layers; null for others. */
 function findNextUnit(canvas, network, {layer, unit}, key) {
-  const layers = placeLayers(canvas, network.sizes);
+  const layers = placeLayers(canvas, network);
   const columns = layer === 0 ? 28 : 1;
   const step = {ArrowUp: -columns, ArrowDown: columns}[key];
   if (step) return {layer, unit: clamp(unit + step, 0, network.sizes[layer] - 1)};

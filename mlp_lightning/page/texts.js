@@ -10,7 +10,7 @@ const TEXTS = {
   clear: ["Clear", "清除"],
   openPicture: ["Open a picture", "打开图片"],
   samples: ["Test images", "测试图片"],
-  sample: ["Test image {number}, a {digit}", "第 {number} 张测试图片，数字 {digit}"],
+  sample: ["Test image {number}, a {name}", "第 {number} 张测试图片，数字 {name}"],
   howToDraw: [
     "With mouse, finger or pen; or drop a picture anywhere; or take a test image. By keyboard: the arrow keys move "
       + "the pen, the space bar lowers and lifts it, Escape clears.",
@@ -22,8 +22,8 @@ const TEXTS = {
   severalDigitsInFile: ["{name} shows more than one digit.", "{name} 里不止一个数字。"],
   unreadable: ["{name} cannot be read: {reason}", "无法读取 {name}：{reason}"],
   tooLarge: ["it is larger than 50 megapixels", "图片超过五千万像素"],
-  isSure: ["It is {article} {digit}: {percent}", "这是 {digit}：{percent}"],
-  isUnsure: ["Perhaps it is {article} {digit}: {percent}", "可能是 {digit}：{percent}"],
+  isSure: ["It is {article} {name}: {percent}", "这是 {name}：{percent}"],
+  isUnsure: ["Perhaps it is {article} {name}: {percent}", "可能是 {name}：{percent}"],
 
   // The page of a checkpoint
   demoTitle: ["What a perceptron sees in a digit", "感知机眼中的数字"],
@@ -32,6 +32,7 @@ const TEXTS = {
     "Run {run} reads {accuracy} of the test images correctly. {count} numbers were learned: weights and biases.",
     "训练记录 {run}：测试集准确率 {accuracy}。共学到 {count} 个数：权重和偏置。",
   ],
+  trainedOn: ["Trained on {dataset}.", "训练数据：{dataset}。"],
   pixelsTitle: ["784 pixels go in", "输入：784 个像素"],
   seen: ["The image that the network sees", "网络看到的图像"],
   pixelsText: [
@@ -65,14 +66,15 @@ const TEXTS = {
     "passes the sum on as it is: with no bend, all layers together do no more than one could",
     "原样传给下一层：没有非线性，再多的层合起来也只相当于一层",
   ],
-  outputTitle: ["10 probabilities come out", "输出：10 个概率"],
+  outputTitle: ["{count} probabilities come out", "输出：{count} 个概率"],
   outputText: [
-    "10 numbers, one for each digit: sums of the {inputs} numbers before, each times a weight, and a bias. Softmax "
+    "{count} numbers, one for each digit: sums of the {inputs} numbers before, each times a weight, and a bias. Softmax "
       + "makes probabilities of them; the largest is the answer.",
-    "10 个数，每个数字一个：前一层的 {inputs} 个数各乘以一个权重，相加，再加上偏置。softmax 把它们变成概率，最大的就是答案。",
+    "{count} 个数，每个数字一个：前一层的 {inputs} 个数各乘以一个权重，相加，再加上偏置。softmax 把它们变成概率，最大的就是答案。",
   ],
+  barsOfMany: ["These are the {count} most probable:", "概率最大的 {count} 个类别："],
   unitName: ["Unit {number} of {count}", "第 {number} 个神经元（共 {count} 个）"],
-  digitName: ["Digit {digit}", "数字 {digit}"],
+  className: ["Digit {name}", "数字 {name}"],
   pixelWeights: ["{name}: its {count} weights, one for each pixel.", "{name}：{count} 个权重，每个像素一个。"],
   unitWeights: ["{name}: its {count} weights, one for each unit before.", "{name}：{count} 个权重，前一层每个神经元一个。"],
   unitSum: [
@@ -89,6 +91,6 @@ const TEXTS = {
   ],
   diagramPixels: ["784 pixels", "784 个像素"],
   diagramUnits: ["{count} units", "{count} 个神经元"],
-  diagramDigits: ["10 digits", "10 个数字"],
+  diagramClasses: ["{count} digits", "{count} 个数字"],
   privacy: ["What you draw or open stays on this page.", "你写的和打开的图片都只留在本页。"],
 };

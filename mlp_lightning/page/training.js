@@ -59,7 +59,7 @@ function computeBatchSums({from, to, weights, bias}, {common, starts, units, dif
 function passForward(network, inputs, count) {
   const {apply} = ACTIVATIONS[network.activation];
   let values = inputs;
-  let common = NORMALISED_PIXELS[0];
+  let common = MNIST.inputOfPixel[0];
   const passed = [];
   for (const layer of network.layers) {
     const list = listUncommon(values, count, common);
