@@ -271,7 +271,7 @@ class MLPCLI(LightningCLI):
     def predict(
         self, model: LightningModule, datamodule: LightningDataModule, **_: object
     ) -> None:
-        """Write the digit and the ten probabilities of each picture, or test image."""
+        """Write the class and all probabilities of each picture, or test image."""
         self.trainer.predict(model, None, datamodule, return_predictions=False)
         if not self.trainer.is_global_zero:
             return

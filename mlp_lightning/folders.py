@@ -12,6 +12,7 @@ from mlp_lightning.errors import SettingError
 from mlp_lightning.pictures import FilePath, PictureError, open_picture
 
 IMAGE_SIDE = 28  # pixels
+MAX_ASPECT_RATIO = 2 * IMAGE_SIDE
 BLACK = 0  # beside a picture that is not square
 MIN_CLASSES = 2
 LAYOUT = "train/CLASS/PICTURE and test/CLASS/PICTURE"
@@ -95,9 +96,12 @@ def read_picture(path: FilePath) -> Tensor:
     from MNIST in this.
 
     Raises:
-        PictureError: If Pillow cannot read the file, or if it has too many pixels.
+        PictureError: If Pillow cannot read the file, or if the picture has too many
+            pixels, or would be less than half a pixel wide.
     """
     picture = open_picture(path)
+    if max(picture.size) >= MAX_ASPECT_RATIO * min(picture.size):
+        raise PictureError(f"is {MAX_ASPECT_RATIO} times as long as wide, or more")
     size = (IMAGE_SIDE, IMAGE_SIDE)
     if picture.size != size:
         picture = ImageOps.pad(picture, size, Image.Resampling.BOX, BLACK)

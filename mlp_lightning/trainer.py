@@ -133,7 +133,7 @@ class MLPTrainer(Trainer):
         weights_only: bool | None = None,
         output: str = "",
     ) -> list[Any] | list[list[Any]] | None:
-        """Write the digit and the probabilities of pictures, or of the test images.
+        """Write the class and the probabilities of pictures, or of the test images.
 
         Args:
             model: As for Lightning's Trainer.predict.
