@@ -30,6 +30,7 @@ from torch import nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, export, webpage
 from mlp_lightning.__main__ import main
+from mlp_lightning.datasets import MNIST_INFO
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import read_digit
 from mlp_lightning.mlp import MLP
@@ -464,10 +465,12 @@ def test_a_strange_test_json_tells_no_accuracy(text: str, tmp_path: Path) -> Non
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/best.ckpt").touch()
     (tmp_path / "test.json").write_text(text)
-    metadata = export.describe_checkpoint(tmp_path / "checkpoints/best.ckpt")
+    metadata = export.describe_checkpoint(
+        tmp_path / "checkpoints/best.ckpt", MNIST_INFO
+    )
     assert metadata["run"] == f"{tmp_path.name}/checkpoints/best.ckpt"
     assert "test_acc" not in metadata
-    assert "test_acc" not in export.describe_checkpoint(Path("/best.ckpt"))
+    assert "test_acc" not in export.describe_checkpoint(Path("/best.ckpt"), MNIST_INFO)
 
 
 def test_an_onnx_file_of_more_than_one_part_is_refused(
@@ -611,7 +614,7 @@ def test_a_bug_of_ours_is_not_taken_for_the_networks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(argument: Any) -> Any:
+    def fail(*arguments: Any) -> Any:
         raise ValueError("a bug")
 
     monkeypatch.setattr(export, function, fail)
