@@ -27,7 +27,6 @@ from PIL import Image
 from report import format_table
 from several_digits import write_several_digits
 from torch import Tensor
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
 
@@ -68,10 +67,7 @@ class KindResult(NamedTuple):
 def read_test_set() -> Digits:
     data = MNISTDataModule()
     data.prepare_data()
-    return Digits(
-        read_image_file(str(data.raw_dir / "t10k-images-idx3-ubyte")),
-        read_label_file(str(data.raw_dir / "t10k-labels-idx1-ubyte")),
-    )
+    return Digits(*data.source.read("test"))
 
 
 def measure_kinds(

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from pictures import write_page_pictures
 from report import DOCS, describe_setup, format_table, replace_figures
 from selenium.webdriver import Chrome
-from torchvision.datasets.mnist import read_image_file
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
 from mlp_lightning.cli import MLPCLI
@@ -79,10 +78,9 @@ def read_test_images() -> NDArray[numpy.uint8]:
     """Return the test images, uint8 (10000, 28, 28)."""
     data = MNISTDataModule()
     data.prepare_data()
-    images: NDArray[numpy.uint8] = read_image_file(
-        str(data.raw_dir / "t10k-images-idx3-ubyte")
-    ).numpy()
-    return images
+    images, _ = data.source.read("test")
+    pixels: NDArray[numpy.uint8] = images.numpy()
+    return pixels
 
 
 def try_page(

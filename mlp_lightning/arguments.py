@@ -114,11 +114,16 @@ class ShortParser(LightningArgumentParser):
         return names
 
     def format_help(self, *args: HelpFormatter | None) -> str:
-        """Return the help, without the names of all known subclasses."""
+        """Return the help, without the names of all known subclasses.
+
+        jsonargparse offers help for the class that an option may also be, which is for
+        Python and for checkpoints.
+        """
         program = self.prog.replace(" [options]", "")
         self.usage = f"{program} [options]"
         whole = super().format_help(*args)
-        return re.sub(r",\s+known\s+subclasses:[^)]*", "", whole)
+        whole = re.sub(r",\s+known\s+subclasses:[^)]*", "", whole)
+        return re.sub(r"\n  --\S+\.help +Show the help for DatasetInfo .*", "", whole)
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Return settings as text that can be parsed again.

@@ -124,7 +124,7 @@ KNOWN = {
         QMNIST,
         CLASS_NAMES,
         FilePair("qmnist-train-images-idx3-ubyte", "qmnist-train-labels-idx2-int"),
-        # All 60,000 test images; the first 10,000 of them are MNIST's.
+        # All 60,000 test images; the first 10,000 are what MNIST has, made anew.
         FilePair("qmnist-test-images-idx3-ubyte", "qmnist-test-labels-idx2-int"),
         calls=({"what": "train"}, {"what": "test"}),
         arrange=take_first_column,

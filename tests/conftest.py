@@ -6,6 +6,7 @@ import os
 # torch reads this when it is imported; processes that a test starts inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from support import (
     open_browser,
 )
 
-from mlp_lightning import MNISTDataModule
+from mlp_lightning import MNISTDataModule, datasets
 from mlp_lightning.__main__ import main
 from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.cli import MLPCLI
@@ -89,6 +90,15 @@ def workplace(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     link_data(data_dir, tmp_path / "data")
     return tmp_path
+
+
+@pytest.fixture
+def garments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST's images in the place of Fashion-MNIST's, which would be downloaded."""
+    names = datasets.KNOWN["FashionMNIST"].classes
+    digits = datasets.KNOWN["MNIST"]
+    images = dataclasses.replace(digits, classes=names)
+    monkeypatch.setitem(datasets.KNOWN, "FashionMNIST", images)
 
 
 @pytest.fixture

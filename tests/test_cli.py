@@ -228,6 +228,7 @@ def test_two_processes_learn_what_one_does(cli: RunCommand, shell: RunCommand) -
     assert Path("data/MNIST").exists()
 
 
+@pytest.mark.usefixtures("garments")
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
 def test_each_config_runs_and_says_what_it_reached(
     config: Path, cli: RunCommand

@@ -197,6 +197,7 @@ def test_each_command_names_a_subcommand(page: Path) -> None:
     assert names <= set(MLPCLI.subcommands())
 
 
+@pytest.mark.usefixtures("garments")
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("words", find_commands(needs_run=False))
 def test_each_fit_starts(
@@ -232,7 +233,7 @@ def run_program(words: Sequence[str]) -> int | str | None:
 
 
 def write_examples(folder: Path) -> None:
-    """Write the files that the docs speak of: a YAML file, a module, and a photo."""
+    """Write the files that the docs speak of: a YAML file, modules, and pictures."""
     for _, code in FENCE.findall(read_page(ROOT / "docs/customise.md")):
         if "# my.yaml" in code:
             (folder / "my.yaml").write_text(code, encoding="utf-8")
@@ -245,6 +246,17 @@ def write_examples(folder: Path) -> None:
     picture = Image.new("L", (200, 200), "white")
     ImageDraw.Draw(picture).line([(100, 40), (95, 160)], "black", width=14)
     picture.save(folder / "photo.jpg")
+    write_pets(folder / "pets")
+
+
+def write_pets(folder: Path) -> None:
+    """Write just more pictures than docs/data.md keeps for validation."""
+    for name in ("cat", "dog"):
+        pictures = folder / "train" / name
+        pictures.mkdir(parents=True)
+        for shade in range(255):
+            picture = Image.new("L", (28, 28), shade)
+            picture.save(pictures / f"{shade}.png")
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +274,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("garments")
 @pytest.mark.xdist_group("docs")
 @pytest.mark.parametrize("code", find_python_blocks())
 def test_each_example_runs(
