@@ -135,12 +135,9 @@ class MLPClassifier(LightningModule):
             SettingError: If the images are not those that the network is for.
         """
         datamodule = getattr(self.trainer, "datamodule", None)
-        info = getattr(datamodule, "info", self.info)
-        if not self.info.agrees_with(info):
-            text = (
-                f"the network is for {self.info.name}, and the images are {info.name}"
-            )
-            raise SettingError(f"dataset: {text}: give it the data module's `info`")
+        info = getattr(datamodule, "info", None)
+        if isinstance(info, DatasetInfo):
+            self.info.check(info)
         self.mean_loss.reset()
         self.confusion.reset()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from ssl import SSLError
 from typing import IO, Any, NamedTuple
 from urllib.error import URLError
 from zipfile import BadZipFile, ZipFile
@@ -26,6 +27,15 @@ EMNIST_FOLDER = "gzip"  # of the archives within EMNIST's archive
 TRAILER_SIZE = 8
 # What cannot be read as the archive that it should be.
 UNREADABLE = (OSError, BadZipFile, KeyError, zlib.error)
+# What torchvision raises if a host does not answer, or with something else.
+NO_DOWNLOAD = (
+    ConnectionError,
+    HTTPException,
+    RuntimeError,
+    SSLError,
+    TimeoutError,
+    URLError,
+)
 
 Images = Tensor  # uint8, (n, 28, 28)
 Labels = Tensor  # int64, (n,)
@@ -134,10 +144,11 @@ class DownloadedImages:
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
             self.unpack()
+        except ConnectionError:
+            raise
         except OSError as error:
-            if not error.filename:
-                raise  # of the network
-            path = error.filename2 or error.filename
+            # A full disk has no file's name.
+            path = error.filename2 or error.filename or self.raw_dir
             text = f"cannot be written, {error.strerror}: {path}"
             raise SettingError(f"data_dir: {text}") from error
 
@@ -224,7 +235,7 @@ class DownloadedImages:
         """
         try:
             self.download.source(scratch, download=True, **arguments)
-        except (HTTPException, RuntimeError, URLError) as error:
+        except NO_DOWNLOAD as error:
             advice = "connect, or try again later"
             if self.download.source is MNIST:
                 advice = "connect, or install the package again"
