@@ -26,7 +26,15 @@ EMNIST_FOLDER = "gzip"  # of the archives within EMNIST's archive
 # four bytes, the lowest first (RFC 1952, section 2.3.1).
 TRAILER_SIZE = 8
 # What cannot be read as the archive that it should be.
-UNREADABLE = (OSError, BadZipFile, KeyError, zlib.error)
+UNREADABLE = (
+    OSError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+)
 # What torchvision raises if a host does not answer, or with something else.
 NO_DOWNLOAD = (
     ConnectionError,
