@@ -10,25 +10,27 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from mlp_lightning.classifier import Batch, get_logits
+from mlp_lightning.confusion import draw_confusion_matrix
 from mlp_lightning.drawing import (
     IMAGE_SIDE,
     Picture,
     denormalise,
-    draw_confusion_matrix,
     draw_mistakes,
     draw_pixel_weights,
+    fit_title,
     image_grid,
 )
 from mlp_lightning.gallery import Gallery
-from mlp_lightning.mistakes import MAX_DIGITS, Mistakes
+from mlp_lightning.mistakes import MAX_CELLS, Mistakes
+from mlp_lightning.names import get_info, get_names
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.tensorboard import (
-    LAYOUT,
     Pictures,
     add_graph,
     add_histogram,
     add_settings,
     find_board_logger,
+    make_layout,
 )
 
 SECONDS_BETWEEN_DRAWINGS = 30  # A drawing takes 0.3 s on one CPU core.
@@ -98,9 +100,10 @@ class Figures(Callback):
         if board is not None:
             text = f"```yaml\n{self.config_text}\n```"
             board.add_text("config", text)
-            board.add_custom_scalars(LAYOUT)
+            layout = make_layout(get_info(model))
+            board.add_custom_scalars(layout)
             add_graph(board, model, images[:1])
-        picture = draw_training_images(images, labels)
+        picture = draw_training_images(images, labels, model)
         self.gallery.show({"training": picture}, step=0)
 
     def on_validation_start(self, trainer: Trainer, model: LightningModule) -> None:
@@ -122,7 +125,7 @@ class Figures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect mistakes; with the last batch, show the weights if that is due."""
-        self.collect_mistakes(outputs, batch)
+        self.collect_mistakes(model, outputs, batch)
         # Averaged weights are in the model only until the last batch is over.
         batches = trainer.num_val_batches[0]
         is_last_batch = batch_idx + 1 == batches
@@ -137,7 +140,7 @@ class Figures(Callback):
         self.finish_evaluation(trainer, model)
         self.undrawn_step = trainer.global_step - 1
         if self.drawing_is_due:
-            self.show_evaluation()
+            self.show_evaluation(model)
 
     def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
         self.mistakes = None
@@ -151,14 +154,14 @@ class Figures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self.collect_mistakes(outputs, batch)
+        self.collect_mistakes(model, outputs, batch)
 
     def on_test_end(self, trainer: Trainer, model: LightningModule) -> None:
         self.finish_evaluation(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         """Show what is left, and the settings beside the best accuracy."""
-        self.show_evaluation()
+        self.show_evaluation(model)
         step = trainer.global_step - 1
         self.show_weights(model, step)
         if self.board is None:
@@ -171,28 +174,31 @@ class Figures(Callback):
 
     def draw_evaluation(self, model: LightningModule) -> Pictures:
         """Return the pictures "wrong", "confusion" and "weights", as far as known."""
-        findings = self.draw_findings()
+        findings = self.draw_findings(model)
         weights = draw_weights(model)
         return findings | weights
 
-    def draw_findings(self) -> Pictures:
+    def draw_findings(self, model: LightningModule) -> Pictures:
         """Return the pictures "wrong" and "confusion", as far as known."""
         pictures = {}
         mistakes = self.mistakes
         matrix = self.confusion_matrix
+        names = get_names(model)
         if mistakes is not None:
-            pictures["wrong"] = draw_mistakes(*mistakes)
+            pictures["wrong"] = draw_mistakes(*mistakes, names)
         if matrix is not None:
-            pictures["confusion"] = draw_confusion_matrix(matrix)
+            pictures["confusion"] = draw_confusion_matrix(matrix, names)
         return pictures
 
-    def collect_mistakes(self, outputs: STEP_OUTPUT, batch: Batch) -> None:
+    def collect_mistakes(
+        self, model: LightningModule, outputs: STEP_OUTPUT, batch: Batch
+    ) -> None:
         """Join the mistakes of a batch to those that are surer."""
         logits = get_logits(outputs)
         if logits is None:
             return
         images, labels = batch
-        new = Mistakes.of_batch(images, labels, logits)
+        new = Mistakes.of_batch(images, labels, logits, get_info(model))
         old = self.mistakes
         if old is None:
             old = Mistakes.none(images.device)
@@ -209,12 +215,12 @@ class Figures(Callback):
         mistakes = Mistakes(*columns)
         self.mistakes = mistakes.surest()
 
-    def show_evaluation(self) -> None:
+    def show_evaluation(self, model: LightningModule) -> None:
         """Show what the last validation has found, unless that is done."""
         step = self.undrawn_step
         if self.gallery is None or step is None:
             return
-        pictures = self.draw_findings()
+        pictures = self.draw_findings(model)
         self.gallery.show(pictures, step)
         self.undrawn_step = None
 
@@ -239,12 +245,16 @@ class Figures(Callback):
                 add_histogram(board, tag, gradients, step)
 
 
-def draw_training_images(images: Tensor, labels: Tensor) -> Picture:
+def draw_training_images(
+    images: Tensor, labels: Tensor, model: LightningModule
+) -> Picture:
     """Draw the first normalised images of a batch above their labels."""
-    first_images = images[:MAX_DIGITS]
-    first_labels = labels[:MAX_DIGITS]
-    pixels = denormalise(first_images).cpu()
-    titles = map(str, first_labels.tolist())
+    info = get_info(model)
+    names = get_names(model)
+    first_images = images[:MAX_CELLS]
+    first_labels = labels[:MAX_CELLS]
+    pixels = denormalise(first_images, info.mean, info.std).cpu()
+    titles = [fit_title(names[label]) for label in first_labels.tolist()]
     cells = zip(pixels, titles, strict=True)
     return image_grid(cells)
 

@@ -14,25 +14,26 @@ from torch import Tensor
 
 from mlp_lightning.drawing import (
     CELL_SIDE,
-    DIGITS,
     Cell,
     Picture,
     denormalise,
+    find_longest,
+    fit_title,
+    fits_column,
     image_grid,
 )
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import PictureBatch
 from mlp_lightning.locks import take_lock
+from mlp_lightning.mlp import CLASS_NAMES
+from mlp_lightning.names import clean_name, get_info, get_names, name_kind
 from mlp_lightning.pictures import PictureError, open_picture
 
 MAX_PICTURES = 100  # in predictions.png: at most twenty rows
 MAX_NAME_LENGTH = 12  # characters of a file's name that fit in a title
-PROBABILITIES = [f"p{digit}" for digit in DIGITS]
-HEADER = ["file", "digit", *PROBABILITIES, "error"]
-NO_ANSWER = [""] * 11  # in place of the digit and the probabilities
 WHITE = 255  # around a picture that is not square
 # An answer below this probability is called doubtful. Of the others, 99 of 100 are
-# right or more: docs/handwriting.md.
+# right or more, if they are digits: docs/handwriting.md.
 MIN_SURE_PROBABILITY = 0.9
 
 LabelledBatch = tuple[Tensor, Tensor]  # test images and their labels
@@ -45,27 +46,30 @@ class Source(NamedTuple):
 
     name: str  # of the file, or "test/" and the number of a test image
     file: str | None = None  # the user's; None for a test image
-    error: str = ""  # why no digit could be read from the file
+    error: str = ""  # why there is no answer to the file
 
 
 class Guess(NamedTuple):
-    """A digit that an image may show."""
+    """A class that an image may be of."""
 
     probability: float
-    digit: int
+    label: int
+    name: str
 
 
 @dataclass
 class Answer:
-    """What the network reads in one image."""
+    """What the network makes of one image."""
 
     source: Source
     image: Tensor  # uint8, (28, 28), as the network sees it
-    probabilities: list[float]  # of the ten digits
+    probabilities: list[float]  # of the classes
+    classes: Sequence[str] = CLASS_NAMES  # their names
 
     def __post_init__(self) -> None:
-        pairs = zip(self.probabilities, DIGITS, strict=True)
-        guesses = [Guess(*pair) for pair in pairs]
+        labels = range(len(self.classes))
+        columns = zip(self.probabilities, labels, self.classes, strict=True)
+        guesses = [Guess(*column) for column in columns]
         guesses.sort()
         self.first = guesses[-1]
         self.second = guesses[-2]
@@ -75,24 +79,25 @@ class Answer:
         name = self.source.name
         error = self.source.error
         if error:
-            return [name, *NO_ANSWER, error]
+            no_answer = [""] * (1 + len(self.classes))
+            return [name, *no_answer, error]
         numbers = [f"{probability:.6g}" for probability in self.probabilities]
-        return [name, self.first.digit, *numbers, ""]
+        return [name, self.first.name, *numbers, ""]
 
     def printed_line(self) -> str:
-        """Return the two most probable digits, or the error, after the file's name.
+        """Return the two most probable classes, or the error, after the file's name.
 
         The line ends with "doubtful" if the network is not sure of the first.
         """
-        words = self.source.name.split()
-        name = " ".join(words)  # in one line, whatever it contains
+        name = clean_name(self.source.name)
         error = self.source.error
         if error:
             return f"{name:40}  {error}"
         first = self.first
         second = self.second
-        best = f"{first.digit}  {first.probability:7.2%}"
-        second_best = f"{second.digit} {second.probability:7.2%}"
+        width = max(map(len, self.classes))
+        best = f"{first.name:{width}}  {first.probability:7.2%}"
+        second_best = f"{second.name:{width}} {second.probability:7.2%}"
         is_sure = first.probability >= MIN_SURE_PROBABILITY
         doubt = "" if is_sure else "  doubtful"
         return f"{name:40}  {best}  {second_best}{doubt}"
@@ -103,12 +108,12 @@ class Answer:
         if file is not None:
             with suppress(PictureError):  # It may have gone since.
                 yield draw_thumbnail(file), ""
-        digit = self.first.digit
-        probability = self.first.probability
+        longest = find_longest(self.classes)
+        joint = "  " if fits_column(f"{longest}  100.0%") else "\n"
+        title = fit_title(f"{self.first.name}{joint}{self.first.probability:.1%}")
         name = Path(self.source.name).name
-        name = name[-MAX_NAME_LENGTH:]
-        title = f"{digit}  {probability:.1%}\n{name}"
-        yield self.image, title
+        name = clean_name(name)[-MAX_NAME_LENGTH:]
+        yield self.image, f"{title}\n{name}"
 
 
 class Predictions(Callback):
@@ -145,7 +150,8 @@ class Predictions(Callback):
             text = f"{self.path} is being written by another process"
             raise SettingError(f"--output: {text}") from error
         self.table.truncate(0)
-        self.write_rows([HEADER])
+        header = make_header(get_names(model))
+        self.write_rows([header])
 
     def on_predict_batch_end(
         self,
@@ -156,10 +162,10 @@ class Predictions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Note the probabilities, (batch, 10), that the step has returned."""
+        """Note the probabilities, (batch, classes), that the step has returned."""
         if not trainer.is_global_zero:
             return  # Each process predicts all images.
-        answers = self.match(batch, outputs)
+        answers = self.match(model, batch, outputs)
         rows = [answer.table_row() for answer in answers]
         self.write_rows(rows)
         for answer in answers:
@@ -203,10 +209,13 @@ class Predictions(Callback):
         with self.path.open(newline="", encoding="utf-8") as file:
             return sum(row["error"] != "" for row in csv.DictReader(file))
 
-    def match(self, batch: PredictBatch, probabilities: Tensor) -> list[Answer]:
+    def match(
+        self, model: LightningModule, batch: PredictBatch, probabilities: Tensor
+    ) -> list[Answer]:
         """Return the answer for each image in the batch."""
+        info = get_info(model)
         normalised = batch[0]
-        images = denormalise(normalised).cpu()
+        images = denormalise(normalised, info.mean, info.std).cpu()
         if len(batch) == 3:
             _, files, errors = batch
             sources = name_files(files, errors)
@@ -214,7 +223,8 @@ class Predictions(Callback):
             sources = self.name_test_images(len(images))
         rows = probabilities.tolist()
         columns = zip(sources, images, rows, strict=True)
-        return [Answer(*column) for column in columns]
+        names = get_names(model)
+        return [Answer(*column, names) for column in columns]
 
     def name_test_images(self, count: int) -> list[Source]:
         """Return the sources of the next images of the test set."""
@@ -228,6 +238,12 @@ class Predictions(Callback):
         table = csv.writer(self.table)
         table.writerows(rows)
         self.table.flush()
+
+
+def make_header(names: Sequence[str]) -> Row:
+    """Return the first row of predictions.csv."""
+    probabilities = [f"p{name}" for name in names]
+    return ["file", name_kind(names), *probabilities, "error"]
 
 
 def name_files(files: Sequence[str], errors: Sequence[str]) -> list[Source]:
@@ -251,5 +267,5 @@ def draw_thumbnail(file: str) -> Picture:
 
 
 def certainty(answer: Answer) -> float:
-    """Return the probability of the digit that the network reads."""
+    """Return the probability of the network's first guess."""
     return answer.first.probability

@@ -1,5 +1,6 @@
 """The callback that fills TensorBoard's PROJECTOR with validation images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mlp_lightning.classifier import Batch, get_logits
 from mlp_lightning.drawing import IMAGE_SIDE, denormalise, draw_sprites
+from mlp_lightning.names import get_info, get_names
 from mlp_lightning.tensorboard import find_board_logger
 
 MAX_IMAGES = 1_000  # A browser turns so many around without a jerk.
@@ -66,7 +68,11 @@ class Projector(Callback):
         activations = record_inputs(output_layer, model, images)
         # A fork has the logger of the first process, too.
         if logger is not None and trainer.is_global_zero:
-            write_projection(Path(logger.log_dir), activations, images, labels)
+            info = get_info(model)
+            names = get_names(model)
+            pixels = denormalise(images, info.mean, info.std)
+            shown = [names[label] for label in labels.tolist()]
+            write_projection(Path(logger.log_dir), activations, pixels, shown)
 
 
 def find_output_layer(model: LightningModule) -> nn.Linear | None:
@@ -98,15 +104,15 @@ def record_inputs(layer: nn.Module, model: LightningModule, images: Tensor) -> T
 
 
 def write_projection(
-    run: Path, activations: Tensor, images: Tensor, labels: Tensor
+    run: Path, activations: Tensor, images: Tensor, names: Sequence[str]
 ) -> None:
     """Write what the page PROJECTOR shows of a run, in place of what it has shown.
 
     Args:
         run: The folder that TensorBoard reads.
         activations: Floats, (n, width): the place of each image.
-        images: Normalised, (n, 1, 28, 28).
-        labels: Integers, (n,).
+        images: uint8, (n, 28, 28).
+        names: What each of the images shows.
     """
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,9 +120,9 @@ def write_projection(
     places = nn.functional.pad(activations, (0, missing))  # zeros move no image
     places = places.float().cpu()
     numpy.savetxt(folder / "activations.tsv", places, NUMBER_FORMAT, delimiter="\t")
-    numpy.savetxt(folder / "labels.tsv", labels.cpu(), "%d")
-    pixels = denormalise(images)
-    draw_sprites(pixels).save(folder / "images.png")
+    lines = "".join(f"{name}\n" for name in names)
+    (folder / "labels.tsv").write_text(lines, encoding="utf-8")
+    draw_sprites(images).save(folder / "images.png")
     config = projector.ProjectorConfig()
     embedding = config.embeddings.add()
     embedding.tensor_name = "last hidden layer"

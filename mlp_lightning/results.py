@@ -10,11 +10,12 @@ from lightning.pytorch.core.saving import save_hparams_to_yaml
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from mlp_lightning.confusion import most_confused
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.drawing import most_confused
 from mlp_lightning.errors import PROGRAM
 from mlp_lightning.figures import Figures
 from mlp_lightning.locks import RunInUseError, lock_run
+from mlp_lightning.names import get_names
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.start import Start
 from mlp_lightning.tensorboard import Pictures
@@ -102,7 +103,8 @@ class Results(Callback):
             return
         matrix = getattr(model, "confusion_matrix", None)
         if matrix is not None:
-            print(f"Most often taken for another: {most_confused(matrix)}")
+            mistakes = most_confused(matrix, get_names(model))
+            print(f"Most often taken for another: {mistakes}")
         if self.run is None or self.path is None or not is_whole_test(trainer):
             return
         found = trainer.callback_metrics

@@ -1,5 +1,6 @@
 """What TensorBoard shows besides curves: pictures, histograms, a graph, settings."""
 
+import re
 import warnings
 from contextlib import redirect_stdout, suppress
 from typing import Any
@@ -10,7 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter, summary
 
+from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.drawing import Picture
+from mlp_lightning.names import name_kind
 from mlp_lightning.settings import SettingsSummary
 
 MAX_HISTOGRAM_VALUE = 1e19  # TensorBoard has no bins for larger ones.
@@ -20,11 +23,25 @@ IMAGE_FORMAT = "HWC"  # height, width, colour
 CHARTS = {
     "loss": ["Multiline", ["train/loss$", "val/loss$"]],
     "accuracy": ["Multiline", ["val/acc$", "test/acc$"]],
-    "accuracy of each digit": ["Multiline", [r"val_acc/\d$"]],
 }
-LAYOUT = {"training": CHARTS}
+DIGIT_CHART = {"accuracy of each digit": ["Multiline", [r"val_acc/\d$"]]}
 
 Pictures = dict[str, Picture]  # by their names in TensorBoard
+# The charts of a page, by category and title: a kind, and curves.
+Layout = dict[str, dict[str, list[Any]]]
+
+
+def make_layout(info: DatasetInfo) -> Layout:
+    """Return the charts of the page CUSTOM SCALARS.
+
+    Runs on several data sets share the page: each data set has a chart for its classes.
+    """
+    chart = DIGIT_CHART
+    if name_kind(info.classes) == "class":
+        names = map(re.escape, info.classes)
+        curves = f"val_acc/({'|'.join(names)})$"
+        chart = {f"accuracy of each class of {info.name}": ["Multiline", [curves]]}
+    return {"training": CHARTS | chart}
 
 
 def find_board_logger(trainer: Trainer) -> TensorBoardLogger | None:

@@ -9,11 +9,11 @@ from support import read_mnist
 from mlp_lightning.drawing import (
     denormalise,
     diverging_colours,
-    draw_confusion_matrix,
     draw_mistakes,
     draw_pixel_weights,
+    fit_title,
+    fits_column,
     image_grid,
-    most_confused,
 )
 from mlp_lightning.mlp import normalise
 
@@ -50,6 +50,16 @@ def test_every_pixel_survives_normalisation() -> None:
     assert torch.equal(denormalise(normalise(pixels)), pixels)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1e-6, 0.1307, 0.2860, 0.5, 0.999, 1.0])
+@pytest.mark.parametrize("std", [1e-6, 3e-4, 0.01, 0.3081, 0.3530, 0.5])
+def test_every_pixel_survives_by_any_mean_and_standard_deviation(
+    mean: float, std: float
+) -> None:
+    pixels = torch.arange(784).fmod(256).byte().view(1, 28, 28)
+    images = normalise(pixels, mean, std)
+    assert torch.equal(denormalise(images, mean, std), pixels)
+
+
 def test_colours_go_from_blue_through_white_to_red() -> None:
     colours = diverging_colours(torch.tensor([[-2.0, -1.0, -0.5], [0.0, 1.0, 2.0]]))
     blue, red = [0, 0, 255], [255, 0, 0]
@@ -57,28 +67,6 @@ def test_colours_go_from_blue_through_white_to_red() -> None:
         [blue, blue, [127, 127, 255]],
         [[255, 255, 255], red, red],
     ]
-
-
-def test_a_confusion_matrix_is_blue_where_right_and_red_where_wrong() -> None:
-    matrix = torch.eye(10, dtype=torch.long) * 90
-    matrix[3, 5] = 10
-    picture = draw_confusion_matrix(matrix)
-    assert picture.getpixel((4 * 48 + 2, 4 * 48 + 2)) == (92, 92, 255)
-    assert picture.getpixel((6 * 48 + 2, 4 * 48 + 2)) == (255, 200, 200)
-    assert picture.getpixel((1 * 48 + 2, 4 * 48 + 2)) == (255, 255, 255)
-    assert most_confused(matrix) == "3 as 5 (10)"
-    nothing = torch.zeros(10, 10, dtype=torch.long)
-    assert draw_confusion_matrix(nothing).size == picture.size
-    assert most_confused(nothing) == ""
-
-
-def test_the_most_frequent_confusions_come_first() -> None:
-    matrix = torch.eye(10, dtype=torch.long) * 90
-    matrix[4, 9] = 7
-    matrix[9, 4] = 12
-    matrix[0, 1] = 1
-    assert most_confused(matrix) == "9 as 4 (12), 4 as 9 (7), 0 as 1 (1)"
-    assert most_confused(matrix, max_pairs=2) == "9 as 4 (12), 4 as 9 (7)"
 
 
 @pytest.mark.usefixtures("workplace")
@@ -89,6 +77,39 @@ def test_mistakes_are_drawn_without_empty_rows() -> None:
     picture = draw_mistakes(images, digits + 1, digits, probabilities)
     cells = [(images[0], "2 as 1\n98.8%"), (images[2], "4 as 3\n50.0%")]
     assert picture.tobytes() == image_grid(cells).tobytes()
+
+
+def test_mistakes_are_titled_by_names_in_as_many_lines_as_they_need() -> None:
+    images = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    labels = torch.tensor([0, 1])
+    probabilities = torch.tensor([0.9876, 0.5])
+    picture = draw_mistakes(images, labels, 1 - labels, probabilities, ["cat", "dog"])
+    titles = ["cat as dog\n98.8%", "dog as cat\n50.0%"]
+    expected = image_grid(zip(images, titles, strict=True))
+    assert picture.tobytes() == expected.tobytes()
+    assert picture.size == (10 * CELL[0], CELL[1])
+    names = ["Shirt", "T-shirt/top"]
+    picture = draw_mistakes(images, labels, 1 - labels, probabilities, names)
+    titles = ["Shirt\nas T-shirt/top\n98.8%", "T-shirt/top\nas Shirt\n50.0%"]
+    expected = image_grid(zip(images, titles, strict=True))
+    assert picture.tobytes() == expected.tobytes()
+    assert picture.size == (10 * CELL[0], CELL[1] + 16)
+    below = picture.crop((0, CELL[1] + 12, CELL[0], CELL[1] + 16))
+    assert below.getcolors() == [(4 * CELL[0], (255, 255, 255))]  # nothing is cut off
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("T-shirt/top", "T-shirt/top"),
+        ("W" * 30, "WWWWWW…"),
+        ("class number 17", "class number…"),
+        ("", ""),
+    ],
+)
+def test_a_title_is_as_wide_as_its_image(line: str, expected: str) -> None:
+    assert fit_title(f"{line}\n99.9%") == f"{expected}\n99.9%"
+    assert fits_column(expected)
 
 
 def test_the_weights_of_a_unit_are_red_where_ink_adds() -> None:

@@ -28,13 +28,10 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.drawing import (
-    draw_confusion_matrix,
-    draw_mistakes,
-    draw_pixel_weights,
-)
+from mlp_lightning.confusion import draw_confusion_matrix
+from mlp_lightning.drawing import draw_mistakes, draw_pixel_weights
 from mlp_lightning.figures import Figures
-from mlp_lightning.mistakes import MAX_DIGITS, Mistakes
+from mlp_lightning.mistakes import MAX_CELLS, Mistakes
 from mlp_lightning.mlp import normalise
 from mlp_lightning.settings import summarise_settings
 
@@ -121,6 +118,7 @@ def test_a_run_can_be_compared_in_tensorboard(cli: RunCommand) -> None:
             "activation",
             "augmentation",
             "batch_size",
+            "dataset",
             "dropout",
             "hidden_sizes",
             "lr_scheduler",
@@ -374,11 +372,11 @@ def test_mistakes_are_kept_surest_first_and_equals_in_their_order() -> None:
     for part in (slice(0, 5), slice(5, 55), slice(55, 60)):
         new = Mistakes.of_batch(images[part], labels[part], logits[part])
         mistakes = mistakes.join(new).surest()
-        assert len(mistakes.images) == MAX_DIGITS
+        assert len(mistakes.images) == MAX_CELLS
     expected = [7, *range(7), *range(9, 41)]
     assert torch.equal(mistakes.images, pixels[expected])
     assert mistakes.labels.tolist() == [1] * 40
-    assert mistakes.digits.tolist() == [4] * 40
+    assert mistakes.answers.tolist() == [4] * 40
     seventh = math.exp(3) / (math.exp(3) + 9)
     others = math.e / (math.e + 9)
     assert mistakes.probabilities.tolist() == pytest.approx([seventh] + [others] * 39)

@@ -1,0 +1,33 @@
+"""What a network knows of its images, and the names of their classes, to be shown."""
+
+from collections.abc import Sequence
+
+from lightning.pytorch import LightningModule
+
+from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
+from mlp_lightning.mlp import CLASS_NAMES
+
+
+def get_info(model: LightningModule) -> DatasetInfo:
+    """Return what a model knows of its images; of one that does not say, MNIST's."""
+    info = getattr(model, "info", None)
+    return info if isinstance(info, DatasetInfo) else MNIST_INFO
+
+
+def get_names(model: LightningModule) -> list[str]:
+    """Return the names of a model's classes, each in one line."""
+    classes = get_info(model).classes
+    return [clean_name(name) for name in classes]
+
+
+def clean_name(name: str) -> str:
+    """Return a name in one line, and as Unicode, which a folder's need not be."""
+    text = name.encode(errors="replace").decode()
+    words = text.split()
+    return " ".join(words)
+
+
+def name_kind(names: Sequence[str]) -> str:
+    """Return what a class is called: a digit, if each of them is one."""
+    has_digits = all(name in CLASS_NAMES for name in names)
+    return "digit" if has_digits else "class"
