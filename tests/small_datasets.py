@@ -133,7 +133,7 @@ def expect_archives(
         monkeypatch.setattr(source, "url", address + archive)
         monkeypatch.setattr(source, "md5", md5)
     elif source is QMNIST:
-        resources = {"train": [], "test": []}
+        resources: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
         for call, pair in zip(resources, (download.train, download.test), strict=True):
             names = [f"{file}.gz" for file in pair]
             resources[call] = [(address + file, sums[file]) for file in names]

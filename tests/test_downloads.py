@@ -303,7 +303,7 @@ def test_several_processes_at_once(offered: Offer) -> None:
 def prepare_until_killed(prepare: Callable[[], None], calls: int) -> None:
     """Die when so many files have been put in their places."""
     replace = os.replace
-    done = []
+    done: list[object] = []
 
     def count(*arguments: Path) -> None:
         if len(done) == calls:

@@ -69,15 +69,15 @@ def test_pictures_of_28_pixels_come_back_bit_for_bit(part: str, folder: Path) ->
     assert (info.name, info.classes) == ("my pictures", CLASSES)
 
 
-GREY = numpy.arange(28 * 28).reshape(28, 28) % 251  # of any level
 Pixels = NDArray[numpy.float64]
+GREY: Pixels = numpy.arange(784.0).reshape(28, 28) % 251  # of any level
 
 
-def enlarge(pixels: NDArray[numpy.int64]) -> NDArray[numpy.int64]:
+def enlarge(pixels: Pixels) -> Pixels:
     return pixels.repeat(3, axis=0).repeat(3, axis=1)
 
 
-def grey(pixels: NDArray[numpy.int64]) -> Image.Image:
+def grey(pixels: Pixels) -> Image.Image:
     return Image.fromarray(pixels.astype(numpy.uint8))
 
 
