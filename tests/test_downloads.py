@@ -214,7 +214,7 @@ def test_a_host_that_fails_is_named(
     message = str(caught.value)
     assert message.startswith(f"{offered.name} cannot be downloaded from {place}: ")
     assert message.endswith(": connect, or try again later")
-    if failure == "404":
+    if failure == "404" and hasattr(download.source, "mirrors"):
         del caught
         gc.collect()  # torchvision keeps an answer, and its socket, in its error
     assert list_files(Path("data")) == [
@@ -276,12 +276,12 @@ def test_any_damage_of_the_outer_archive_is_seen(offered: Offer) -> None:
     archive = source.raw_dir / os.path.basename(EMNIST.url)
     content = archive.read_bytes()
     directory = content.index(b"PK\x01\x02")
+    file = datasets.KNOWN[offered.name].train.images
     for place in [*range(40), *range(directory, len(content))]:
         changed = bytearray(content)
         changed[place] ^= 0xFF
         archive.write_bytes(changed)
-        for file in offered.files:
-            source.read_trailer(file)  # a trailer, or None, and no error
+        source.read_trailer(file)  # a trailer, or None, and no error
     archive.write_bytes(content)
     offered.check()
 
@@ -291,12 +291,13 @@ def test_any_damage_of_the_outer_archive_is_seen(offered: Offer) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="starts its processes by fork")
 def test_several_processes_at_once(offered: Offer) -> None:
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=offered.check) for _ in range(4)]
+    processes = [context.Process(target=offered.check_images) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
+    offered.check()
     assert len(offered.host.asked) == 2 * len(offered.host.archives)  # one of the four
 
 
