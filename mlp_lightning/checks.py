@@ -19,6 +19,7 @@ from mlp_lightning.arguments import ShortParser
 from mlp_lightning.checkpoints import wrap_atomic_writing
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
+from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.errors import SettingError
 from mlp_lightning.runs import CheckpointContent
 from mlp_lightning.schedules import TRIAL_STEPS, check_rate
@@ -77,8 +78,10 @@ def load_weights(
         precision: Of the training or test, as Lightning's Trainer has it.
 
     Raises:
-        SettingError: If they are those of another network.
+        SettingError: If they are those of another network, or for other images.
     """
+    trained_on = checkpoint["hyper_parameters"].get("info", {})
+    DatasetInfo.from_settings(trained_on).check(model.info)
     if precision == "64-true":
         model.double()  # Lightning does it after it has loaded, and rounded, them
     try:

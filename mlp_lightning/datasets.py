@@ -1,5 +1,6 @@
 """The data sets that a network can be trained on, and what it has to know of each."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,9 +63,17 @@ class DatasetInfo:
         info = cls(**settings)
         return replace(info, classes=tuple(info.classes))
 
-    def agrees_with(self, other: "DatasetInfo") -> bool:
-        """Tell whether networks treat the images of both alike, by any name."""
-        return replace(self, name=other.name) == other
+    def check(self, found: "DatasetInfo") -> None:
+        """Raise SettingError if a network that is for these images is given others."""
+        if replace(found, name=self.name) == self:
+            return
+        if may_be_same(self.name, found.name):
+            text = f"the images of {found.name} are not those that the network is for"
+            advice = "bring them back, or begin a new run"
+        else:
+            text = f"the network is for {self.name}, and the images are {found.name}"
+            advice = "give it the data module's `info`"
+        raise SettingError(f"dataset: {text}: {advice}")
 
     @property
     def shows_handwriting(self) -> bool:
@@ -135,6 +144,11 @@ KNOWN = {
 }
 
 
+def may_be_same(one: str, other: str) -> bool:
+    """Tell whether two names may be of one data set: a folder may have moved."""
+    return one == other or (one not in KNOWN and other not in KNOWN)
+
+
 def open_dataset(name: str, data_dir: str, classes: Sequence[str] = ()) -> ImageSource:
     """Return where the images of a data set come from.
 
@@ -158,7 +172,8 @@ def open_dataset(name: str, data_dir: str, classes: Sequence[str] = ()) -> Image
 def measure_images(images: Tensor) -> tuple[float, float]:
     """Return mean and standard deviation of all pixels, scaled to [0, 1].
 
-    They are computed from how many pixels have which level, which rounds nothing.
+    They are computed in whole numbers, from how many pixels have which level. So they
+    are the same on all machines, and a training can go on anywhere.
 
     Args:
         images: uint8, (n, 28, 28).
@@ -166,11 +181,13 @@ def measure_images(images: Tensor) -> tuple[float, float]:
     Raises:
         SettingError: If all pixels are alike.
     """
-    counts = torch.bincount(images.flatten(), minlength=256).double()
-    levels = torch.arange(256).double() / 255
-    shares = counts / counts.sum()
-    mean = shares @ levels
-    variance = shares @ (levels - mean).square()
+    counts = torch.bincount(images.flatten(), minlength=256).tolist()
+    pixels = sum(counts)
+    total = sum(level * count for level, count in enumerate(counts))
+    squares = sum(level**2 * count for level, count in enumerate(counts))
+    scale = 255 * pixels
+    mean = total / scale
+    variance = (squares * pixels - total**2) / scale**2
     if variance == 0:
         raise SettingError("dataset: all pixels of its training images are alike")
-    return mean.item(), variance.sqrt().item()
+    return mean, math.sqrt(variance)

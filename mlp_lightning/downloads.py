@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
+from ssl import SSLError
 from typing import IO, Any, NamedTuple
 from urllib.error import URLError
 from zipfile import BadZipFile, ZipFile
@@ -25,7 +26,24 @@ EMNIST_FOLDER = "gzip"  # of the archives within EMNIST's archive
 # four bytes, the lowest first (RFC 1952, section 2.3.1).
 TRAILER_SIZE = 8
 # What cannot be read as the archive that it should be.
-UNREADABLE = (OSError, BadZipFile, KeyError, zlib.error)
+UNREADABLE = (
+    OSError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    zlib.error,
+)
+# What torchvision raises if a host does not answer, or with something else.
+NO_DOWNLOAD = (
+    ConnectionError,
+    HTTPException,
+    RuntimeError,
+    SSLError,
+    TimeoutError,
+    URLError,
+)
 
 Images = Tensor  # uint8, (n, 28, 28)
 Labels = Tensor  # int64, (n,)
@@ -127,16 +145,20 @@ class DownloadedImages:
 
         Raises:
             SettingError: If `data_dir` cannot be written.
-            OSError: If a file is missing or damaged, and no mirror can be asked.
+            OSError: If the disk is full, or a file is missing or damaged, and no mirror
+                can be asked.
         """
         if not self.find_bad_files():
             return
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
             self.unpack()
+        except ConnectionError:
+            raise
         except OSError as error:
-            if not error.filename:
-                raise  # of the network
+            if not error.filename:  # of a full disk, which is no wrong setting
+                text = f"{self.raw_dir} cannot be written, {error.strerror}"
+                raise OSError(f"{text}: make room, or name another data_dir") from error
             path = error.filename2 or error.filename
             text = f"cannot be written, {error.strerror}: {path}"
             raise SettingError(f"data_dir: {text}") from error
@@ -224,7 +246,7 @@ class DownloadedImages:
         """
         try:
             self.download.source(scratch, download=True, **arguments)
-        except (HTTPException, RuntimeError, URLError) as error:
+        except NO_DOWNLOAD as error:
             advice = "connect, or try again later"
             if self.download.source is MNIST:
                 advice = "connect, or install the package again"

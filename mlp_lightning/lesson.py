@@ -106,14 +106,18 @@ def build_optimizer(model: MLPClassifier) -> SGD:
 
 def check_training(model: MLPClassifier, datamodule: MNISTDataModule) -> None:
     """Raise SettingError if the training is to have what the lesson lacks."""
-    name = datamodule.hparams["dataset"]
-    if name != MNIST_INFO.name:
-        raise SettingError(f"dataset: the lesson is on MNIST, got {name}")
+    check_dataset(datamodule.hparams["dataset"])
     if model.hparams["dropout"]:
         dropout = model.hparams["dropout"]
         raise SettingError(f"dropout: the lesson has none, got {dropout}")
     if datamodule.hparams["augmentation"] != asdict(Augmentation()):
         raise SettingError("augmentation: the lesson has none")
+
+
+def check_dataset(name: object) -> None:
+    """Raise SettingError for any data set that the lesson is not made for."""
+    if name != MNIST_INFO.name:
+        raise SettingError(f"dataset: the lesson is on MNIST, got {name}")
 
 
 def take_every(stride: int, part: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from mlp_lightning.datasets import KNOWN, DatasetInfo
+from mlp_lightning.datasets import DatasetInfo, may_be_same
 from mlp_lightning.errors import SettingError, is_first_process, print_rank_zero
+from mlp_lightning.lesson import check_dataset
 from mlp_lightning.locks import lock_run
 from mlp_lightning.runs import (
     CheckpointContent,
@@ -25,6 +26,8 @@ from mlp_lightning.runs import (
     is_finished,
     read_checkpoint,
 )
+
+DATASET = "data.dataset"  # the name of the option
 
 Parse = Callable[[list[str]], Namespace]  # from a command line to its config
 
@@ -59,6 +62,7 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     command = config.subcommand
     if command == "lesson":
         config.lesson.trainer.logger = False
+        check_dataset(config.lesson.data.dataset)  # before anything is downloaded
         return Start(config)
     if command != "fit":
         return use_checkpoint(words, parse, config, locks)
@@ -117,8 +121,7 @@ def find_dataset(requested: str | Namespace, info: DatasetInfo) -> DatasetInfo:
         SettingError: If another one is requested.
     """
     name = requested if isinstance(requested, str) else info.name
-    is_folder = name not in KNOWN and info.name not in KNOWN
-    if name != info.name and not is_folder:
+    if not may_be_same(name, info.name):
         text = f"{name}, but the network is trained on {info.name}"
         raise SettingError(f"--data.dataset: {text}")
     return replace(info, name=name)
@@ -141,6 +144,8 @@ def resume_run(
     checkpoint = read_checkpoint(path, resumable=True) if path else {}
     old_settings = vars(before.fit.as_flat())
     new_settings = vars(config.fit.as_flat())
+    if may_be_same(str(old_settings[DATASET]), str(new_settings[DATASET])):
+        old_settings[DATASET] = new_settings[DATASET]
     if is_finished(old_settings, new_settings, checkpoint):
         advice = advise_on_prolonging(checkpoint)
         print_rank_zero(f"{run} is finished: {advice}")

@@ -42,6 +42,7 @@ from mlp_lightning.batches import TensorBatches
 from mlp_lightning.callbacks import StepCallback
 from mlp_lightning.checkpoints import RunCheckpoint
 from mlp_lightning.cli import MLPCLI
+from mlp_lightning.downloads import DownloadedImages
 from mlp_lightning.export import ExportedClassifier
 from mlp_lightning.figures import Figures
 from mlp_lightning.handwriting import PictureLoader
@@ -158,8 +159,8 @@ BUGS_IN_A_RUN = [
     Bug(StepCallback, "on_train_batch_start", COMPUTE),
     Bug(StepCallback, "on_train_batch_end", CONVERT),
     Bug(MNISTDataModule, "prepare_data", COUNT),
-    Bug(MNISTDataModule, "unpack", COMPUTE, NEW_DATA, before="MNIST("),
-    Bug(MNISTDataModule, "unpack", COMPUTE, NEW_DATA, after="MNIST("),
+    Bug(DownloadedImages, "unpack", COMPUTE, NEW_DATA, before="call_torchvision("),
+    Bug(DownloadedImages, "unpack", COMPUTE, NEW_DATA, after="call_torchvision("),
     Bug(MNISTDataModule, "setup", CONVERT),
     Bug(MNISTDataModule, "train_dataloader", COUNT),
     Bug(MNISTDataModule, "on_after_batch_transfer", UNPACK_BATCH_OF_THREE),

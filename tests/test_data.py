@@ -19,13 +19,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import MNIST
 
-from mlp_lightning import MLPClassifier, MNISTDataModule, data
+from mlp_lightning import MLPClassifier, MNISTDataModule, downloads
 from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import TensorBatches
+from mlp_lightning.datasets import MNIST_MD5
+from mlp_lightning.downloads import BUNDLED_DIR, DownloadedImages
 from mlp_lightning.errors import SettingError
 from mlp_lightning.mlp import normalise
 
-FILES = sorted(data.MD5)
+FILES = sorted(MNIST_MD5)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def md5s(folder: Path) -> dict[str, str]:
 
 def test_the_shipped_files_are_unpacked_without_a_network(tmp_path: Path) -> None:
     MNISTDataModule(str(tmp_path / "new" / "data")).prepare_data()
-    assert md5s(tmp_path / "new" / "data") == data.MD5
+    assert md5s(tmp_path / "new" / "data") == MNIST_MD5
 
 
 def flip_a_bit(content: bytes) -> bytes:
@@ -84,7 +86,7 @@ def test_a_damaged_file_is_unpacked_again(kind: str, name: str, copy: Path) -> N
     }
     damage(copy / "MNIST" / "raw" / name, kind)
     MNISTDataModule(str(copy)).prepare_data()
-    assert md5s(copy) == data.MD5
+    assert md5s(copy) == MNIST_MD5
     for other in set(FILES) - {name}:
         assert (copy / "MNIST" / "raw" / other).stat().st_mtime_ns == untouched[other]
 
@@ -106,7 +108,7 @@ def test_archives_in_data_dir_do_not_matter(kind: str, copy: Path) -> None:
     raw = copy / "MNIST" / "raw"
     for name in FILES:
         archive = raw / f"{name}.gz"
-        shutil.copy(data.BUNDLED_DIR / archive.name, archive)
+        shutil.copy(BUNDLED_DIR / archive.name, archive)
         if kind == "a folder":
             archive.unlink()
             archive.mkdir()
@@ -116,7 +118,7 @@ def test_archives_in_data_dir_do_not_matter(kind: str, copy: Path) -> None:
     MNISTDataModule(str(copy)).prepare_data()
     for file in FILES:
         content = (raw / file).read_bytes()
-        assert hashlib.md5(content).hexdigest() == data.MD5[file]
+        assert hashlib.md5(content).hexdigest() == MNIST_MD5[file]
 
 
 def test_old_files_of_torchvision_are_not_read(copy: Path) -> None:
@@ -128,7 +130,7 @@ def test_old_files_of_torchvision_are_not_read(copy: Path) -> None:
     module = MNISTDataModule(str(copy))
     module.prepare_data()
     module.setup("fit")
-    assert md5s(copy) == data.MD5
+    assert md5s(copy) == MNIST_MD5
     assert len(module.train_rows) == 55_000
 
 
@@ -178,7 +180,7 @@ def test_eight_processes_at_once(tmp_path: Path) -> None:
     (tmp_path / "eight.py").write_text(CONCURRENT)
     command = [sys.executable, str(tmp_path / "eight.py"), str(tmp_path / "data")]
     assert subprocess.run(command, timeout=120).returncode == 0
-    assert md5s(tmp_path / "data") == data.MD5
+    assert md5s(tmp_path / "data") == MNIST_MD5
 
 
 KILLED = """
@@ -208,16 +210,16 @@ def test_killed_while_unpacking(call: str, tmp_path: Path) -> None:
     assert sum(file.is_file() for file in raw.iterdir()) == int(call) - 1
     assert any(file.is_dir() for file in raw.iterdir())
     MNISTDataModule(str(tmp_path)).prepare_data()
-    assert md5s(tmp_path) == data.MD5  # what was left is gone
+    assert md5s(tmp_path) == MNIST_MD5  # what was left is gone
 
 
 @pytest.fixture
 def damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A package whose copy of the test labels is damaged."""
     name = "t10k-labels-idx1-ubyte.gz"
-    shutil.copytree(data.BUNDLED_DIR, tmp_path / "shipped")
+    shutil.copytree(BUNDLED_DIR, tmp_path / "shipped")
     damage(tmp_path / "shipped" / name, "a bit flipped")
-    monkeypatch.setattr(data, "BUNDLED_DIR", tmp_path / "shipped")
+    monkeypatch.setattr(downloads, "BUNDLED_DIR", tmp_path / "shipped")
     return name
 
 
@@ -233,9 +235,8 @@ def test_the_mirrors_are_asked_if_the_package_is_damaged(
         def log_message(self, *args: object) -> None:
             asked.append(self.path)
 
-    original = Path(data.__file__).parent / "mnist"
     with ThreadingHTTPServer(
-        ("127.0.0.1", 0), partial(Mirror, directory=original)
+        ("127.0.0.1", 0), partial(Mirror, directory=BUNDLED_DIR)
     ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         mirror = f"http://127.0.0.1:{server.server_port}/"
@@ -246,7 +247,7 @@ def test_the_mirrors_are_asked_if_the_package_is_damaged(
     archive = tmp_path / "shipped" / damaged_package
     said = f"{archive} is missing or damaged: asking {mirror}\n"
     assert said in capsys.readouterr().out
-    assert md5s(tmp_path / "data") == data.MD5
+    assert md5s(tmp_path / "data") == MNIST_MD5
 
 
 def test_a_file_that_is_nowhere_is_named(damaged_package: str, tmp_path: Path) -> None:
@@ -322,10 +323,11 @@ def test_a_home_folder_may_be_written_as_a_tilde(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.setenv("USERPROFILE", "/home/somebody")
-    assert MNISTDataModule("~/data").raw_dir == Path("/home/somebody/data/MNIST/raw")
-    assert MNISTDataModule("~nobody here/data").raw_dir == Path(
-        "~nobody here/data/MNIST/raw"
-    )
+    places = {"~/data": "/home/somebody/data", "~nobody here/data": "~nobody here/data"}
+    for data_dir, place in places.items():
+        source = MNISTDataModule(data_dir).source
+        assert isinstance(source, DownloadedImages)
+        assert source.raw_dir == Path(place, "MNIST", "raw")
 
 
 @pytest.mark.parametrize(
@@ -473,10 +475,10 @@ def test_images_may_have_a_channel(data_dir: Path) -> None:
     ("setting", "value"),
     [("batch_size", 0), ("batch_size", -1), ("val_size", -1), ("val_size", 60_000)],
 )
-def test_a_wrong_setting_is_named(setting: str, value: int) -> None:
+def test_a_wrong_setting_is_named(setting: str, value: int, data_dir: Path) -> None:
     settings: dict[str, Any] = {setting: value}
-    with pytest.raises(ValueError, match=rf"^{setting}: must be .*, got {value}$"):
-        MNISTDataModule(**settings)
+    with pytest.raises(SettingError, match=rf"^{setting}: must be .*, got {value}$"):
+        MNISTDataModule(str(data_dir), **settings).setup("fit")
 
 
 def test_validation_needs_images(data_dir: Path) -> None:

@@ -444,7 +444,7 @@ def test_a_damaged_picture_gives_a_digit_or_a_reason(
         for place in random.integers(0, len(whole), 3):
             damaged[place] = random.integers(256)
         path.write_bytes(damaged[: random.integers(1, len(whole) + 1)])
-        ((_, _, [error]),) = PictureLoader([str(path)])
+        ((_, _, [error]),) = PictureLoader([str(path)], read_digit)
         reasons += bool(error)
         assert "\n" not in error
     assert reasons > 10
@@ -460,7 +460,7 @@ def test_the_loader_gives_digits_and_reasons_in_batches(
     for image, file in zip(images, files, strict=False):
         draw_page(image).save(file)
     Path(files[3]).write_bytes(b"hello")
-    loader = PictureLoader(files, batch_size=2)
+    loader = PictureLoader(files, read_digit, batch_size=2)
     batches = list(loader)
     assert len(loader) == len(batches) == 3
     digits = torch.cat([batch[0] for batch in batches])
@@ -506,7 +506,7 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_bad_picture(
     page = draw_page(images[4]).convert(mode)
     page.putpixel((0, 0), 0)  # a transparent pixel, in mode RGBA
     page.save(tmp_path / "page.tiff")
-    loader = PictureLoader([str(tmp_path / "page.tiff")])
+    loader = PictureLoader([str(tmp_path / "page.tiff")], read_digit)
     assert [errors for _, _, errors in loader] == [[""]]
     monkeypatch.setattr(f"mlp_lightning.{step}", fail)
     with pytest.raises(mistake, match=r"^a mistake$") as caught:
