@@ -262,8 +262,8 @@ def test_a_full_disk_is_named(offered: Offer, monkeypatch: pytest.MonkeyPatch) -
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(utils, "_urlretrieve", fill)
-    text = "^data_dir: cannot be written, No space left on device: data.KMNIST.raw$"
-    with pytest.raises(SettingError, match=text):
+    text = "^data.KMNIST.raw cannot be written, No space left on device: make room"
+    with pytest.raises(OSError, match=text):
         offered.open().prepare()
     assert os.listdir("data/KMNIST/raw") == []
 
