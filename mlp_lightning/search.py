@@ -153,7 +153,7 @@ def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
         print("Waiting for trials that run, or were interrupted", flush=True)
     watch.settle()
     crew = Crew(plan)
-    bar = make_bar(plan.study.trials)
+    progress = Progress(plan.study.trials)
     start = time.monotonic()
     limit = (plan.study.minutes or float("inf")) * 60  # seconds
     try:
@@ -161,32 +161,38 @@ def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
         for _ in range(min(plan.workers, left)):
             crew.start()
         while crew.workers and time.monotonic() - start < limit:
-            show_progress(bar, opened)
+            progress.show(opened)
             crew.check(count_ended(opened))
             time.sleep(POLL_SECONDS)
-        show_progress(bar, opened)
+        progress.show(opened)
         return not crew.workers
     finally:
-        bar.close()
+        progress.close()
         crew.stop()
 
 
-def make_bar(trials: int) -> "tqdm[NoReturn]":
-    """Return a bar that counts trials, or nothing if nobody watches."""
-    return tqdm(total=trials, unit="trial", disable=None, dynamic_ncols=True)
+class Progress:
+    """A bar of trials; lines, if it is not a terminal that shows them."""
 
+    def __init__(self, trials: int) -> None:
+        self.trials = trials
+        self.best = ""
+        self.bar = tqdm(total=trials, unit="trial", disable=None, dynamic_ncols=True)
 
-def show_progress(bar: "tqdm[NoReturn]", opened: "optuna.Study") -> None:
-    """Show how many trials have ended, and the best of them."""
-    from mlp_lightning.storage import count_ended
-    from mlp_lightning.study_report import describe_best
+    def show(self, opened: "optuna.Study") -> None:
+        """Show how many trials have ended, and the best of them."""
+        from mlp_lightning.storage import count_ended
+        from mlp_lightning.study_report import describe_best
 
-    best = describe_best(opened)
-    ended = count_ended(opened)
-    if bar.disable:
-        if best and best != bar.desc:
-            print(f"{ended} of {bar.total} trials, {best}", flush=True)
-        bar.desc = best
-        return
-    bar.n = ended
-    bar.set_postfix_str(best)
+        best = describe_best(opened)
+        ended = count_ended(opened)
+        if not self.bar.disable:
+            self.bar.n = ended
+            self.bar.set_postfix_str(best)
+        elif best != self.best:
+            print(f"{ended} of {self.trials} trials, {best}", flush=True)
+        self.best = best
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()

@@ -16,6 +16,7 @@ from optuna.storages import (
 )
 from optuna.trial import TrialState
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from mlp_lightning.errors import SettingError
 from mlp_lightning.sampler import INDEX
@@ -53,7 +54,8 @@ def connect(url: str) -> RDBStorage:
     Raises:
         SettingError: If there is none, or it is another program's.
     """
-    options: dict[str, Any] = {"pool_pre_ping": True}
+    # A connection that is kept would break where the database is started anew.
+    options: dict[str, Any] = {"poolclass": NullPool}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": LOCK_SECONDS}
     try:
