@@ -28,6 +28,7 @@ GRACE_SECONDS = 10  # without one, after which a trial counts as interrupted
 ORPHAN_SECONDS = 30
 LOCK_SECONDS = 60  # that SQLite waits while another process writes
 POLL_SECONDS = 0.5
+MAX_TRIES = 10  # to open a database
 DEFINITION = "definition"  # the attribute of a study that says what it is
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 BROKEN = (SQLAlchemyError, StorageInternalError)
@@ -58,16 +59,21 @@ def connect(url: str) -> RDBStorage:
     options: dict[str, Any] = {"poolclass": NullPool}
     if url.startswith("sqlite"):
         options["connect_args"] = {"timeout": LOCK_SECONDS}
-    try:
-        return RDBStorage(
-            url,
-            options,
-            heartbeat_interval=HEARTBEAT_SECONDS,
-            grace_period=GRACE_SECONDS,
-            heartbeat_stale_trial_callback=RETRY,
-        )
-    except (*UNUSABLE, RuntimeError) as error:  # RuntimeError: another Optuna's tables
-        raise SettingError(f"storage: {find_reason(error)}") from error
+    for _ in range(MAX_TRIES):
+        try:
+            return RDBStorage(
+                url,
+                options,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=GRACE_SECONDS,
+                heartbeat_stale_trial_callback=RETRY,
+            )
+        except (*UNUSABLE, RuntimeError) as error:  # RuntimeError: of another Optuna
+            refusal = SettingError(f"storage: {find_reason(error)}")
+            if "already exists" not in str(error):
+                break
+            time.sleep(POLL_SECONDS)  # another process makes the tables
+    raise refusal
 
 
 def find_reason(error: BaseException) -> str:

@@ -103,7 +103,8 @@ def finish(search: Search) -> str:
 def load(name: str = "study", storage: str = "") -> optuna.Study:
     url = storage or f"sqlite:///lightning_logs/search_{name}/study.db"
     options = {"poolclass": NullPool}  # which leaves no connection open
-    return optuna.load_study(study_name=name, storage=RDBStorage(url, options))
+    opened = RDBStorage(url, options, skip_table_creation=True)
+    return optuna.load_study(study_name=name, storage=opened)
 
 
 def count_ended(storage: str = "") -> int:
