@@ -1,6 +1,7 @@
 """A study is checked before its first trial, and its choices have no state."""
 
 import itertools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,19 @@ def test_another_study_in_the_database_is_refused(workplace: Path) -> None:
 
 
 @pytest.mark.search
-def test_the_studies_that_come_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_studies_of_configs_and_docs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sys.argv", ["mlp_lightning"])
-    for path in ROOT.glob("configs/search/*.yaml"):
+    page = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(# configs/.*?)```", page, re.DOTALL)
+    (tmp_path / "fast.yaml").symlink_to(ROOT / "configs" / "fast.yaml")
+    study = tmp_path / "search" / "my_study.yaml"
+    study.parent.mkdir()
+    study.write_text(text)
+    for path in (study, *ROOT.glob("configs/search/*.yaml")):
         plan = make_plan(read_study(path), 1)
-        assert plan.base["trainer" if "trainer" in plan.base else "model"]
+        assert plan.base["data"] == {"batch_size": 128}
 
 
 def test_examples_try_each_end_and_choice() -> None:
