@@ -1,5 +1,6 @@
 """The workers of a search: processes that run its trials."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -39,11 +40,9 @@ class Crew:
         """Start a worker; it may first wait until interrupted trials are known."""
         plan = self.plan
         plan.folder.mkdir(parents=True, exist_ok=True)
-        number = len(list(plan.folder.glob("worker_*.log"))) + 1
-        log = plan.folder / f"worker_{number}.log"
-        with log.open("w", encoding="utf-8") as file:
+        with open_log(plan.folder) as file:
             process = start_process(file, plan.workers)
-        self.workers.append(Worker(process, log))
+        self.workers.append(Worker(process, Path(file.name)))
         order = {
             "study": str(plan.study.path),
             "storage": plan.storage,
@@ -95,6 +94,15 @@ class Crew:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
+
+
+def open_log(folder: Path) -> IO[str]:
+    """Open a new log; other commands may have logs in the same folder."""
+    for number in itertools.count(1):
+        path = folder / f"worker_{number}.log"
+        with suppress(FileExistsError):
+            return path.open("x", encoding="utf-8")
+    raise AssertionError  # numbers have no end
 
 
 def start_process(log: IO[str], workers: int) -> subprocess.Popen[str]:

@@ -47,6 +47,7 @@ def silence_optuna() -> None:
     # An epoch that is trained again after an interruption is reported again.
     warnings.filterwarnings("ignore", "The reported value is ignored because")
     warnings.filterwarnings("ignore", "The distribution is specified by")
+    warnings.filterwarnings("ignore", "Target and region quantiles select the same")
 
 
 def connect(url: str) -> RDBStorage:

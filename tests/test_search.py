@@ -26,7 +26,8 @@ from mlp_lightning.sampler import (
 from mlp_lightning.search import open_study
 from mlp_lightning.space import list_examples, read_space, suggest_settings
 from mlp_lightning.storage import RETRY, Watch
-from mlp_lightning.study import read_study
+from mlp_lightning.study import Study, read_study
+from mlp_lightning.worker import work
 
 pytestmark = pytest.mark.filterwarnings(  # of Optuna, which the command hides
     "ignore::optuna.exceptions.ExperimentalWarning"
@@ -273,3 +274,42 @@ def test_what_a_kill_has_left_between_two_writes_is_mended(
     assert study.trials[2].user_attrs == {INDEX: 0}
     Watch(study).settle()
     assert len(study.trials) == 3
+
+
+Train = Callable[[Study, Path, optuna.Trial], float]
+
+
+def work_with(train: Train, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    """Run a study of two trials, each of which does this."""
+    monkeypatch.setattr("mlp_lightning.trials.train", train)
+    study = make_study()
+    work(make_plan_for(STUDY).study, study, Path(), settle=False)
+    return study
+
+
+def test_a_worker_leaves_a_trial_that_another_has_by_now(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(study: Study, logs: Path, trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            trial.study.tell(trial.number, state=TrialState.FAIL)
+        trial.report(0.5, 1)
+        return 0.5
+
+    study = work_with(train, monkeypatch)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+
+
+def test_a_bug_leaves_the_trial_to_be_continued(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[optuna.Study] = []
+
+    def train(study: Study, logs: Path, trial: optuna.Trial) -> float:
+        seen.append(trial.study)
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError, match="bug"):
+        work_with(train, monkeypatch)
+    assert [trial.state for trial in seen[0].trials] == [TrialState.RUNNING]
