@@ -153,12 +153,12 @@ def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
         print("Waiting for trials that run, or were interrupted", flush=True)
     watch.settle()
     crew = Crew(plan)
-    progress = Progress(plan.study.trials)
+    ended = count_ended(opened)
+    progress = Progress(plan.study.trials, ended)
     start = time.monotonic()
     limit = (plan.study.minutes or float("inf")) * 60  # seconds
     try:
-        left = plan.study.trials - count_ended(opened)
-        for _ in range(min(plan.workers, left)):
+        for _ in range(min(plan.workers, plan.study.trials - ended)):
             crew.start()
         while crew.workers and time.monotonic() - start < limit:
             progress.show(opened)
@@ -174,10 +174,17 @@ def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
 class Progress:
     """A bar of trials; lines, if it is not a terminal that shows them."""
 
-    def __init__(self, trials: int) -> None:
+    def __init__(self, trials: int, ended: int) -> None:
+        """Begin with the trials that have ended already."""
         self.trials = trials
         self.best = ""
-        self.bar = tqdm(total=trials, unit="trial", disable=None, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=trials,
+            initial=ended,
+            unit="trial",
+            disable=None,  # if it is not a terminal
+            dynamic_ncols=True,
+        )
 
     def show(self, opened: "optuna.Study") -> None:
         """Show how many trials have ended, and the best of them."""
