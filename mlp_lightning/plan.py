@@ -1,7 +1,7 @@
 """What a search does, and where; checked before its first trial."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.runs import logs_folder
 from mlp_lightning.space import Settings, list_examples
 from mlp_lightning.study import Study
-from mlp_lightning.trials import QuietCLI
+from mlp_lightning.trials import SHOWN, QuietCLI
 
-# Where files lie, and what is shown, makes no other study.
+# Where files lie makes no other study.
 PLACES = (("data", "data_dir"), ("trainer", "default_root_dir"))
-SHOWN = (("trainer", "enable_progress_bar"), ("trainer", "enable_model_summary"))
 
 
 class CheckCLI(QuietCLI):
@@ -31,7 +30,7 @@ class CheckCLI(QuietCLI):
         text = parsers["fit"].dump(self.options, format="yaml", skip_default=True)
         settings: dict[str, Any] = yaml.safe_load(text) or {}
         settings.pop("config", None)
-        return without(settings, SHOWN)
+        return without(settings, [("trainer", name) for name in SHOWN])
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Plan:
 
 
 def without(
-    settings: Mapping[str, Any], names: tuple[tuple[str, str], ...]
+    settings: Mapping[str, Any], names: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Return settings without these, each a group and a name, and without empty groups.
 

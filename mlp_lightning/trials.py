@@ -25,7 +25,9 @@ RUN = "run"
 OUTCOME = "outcome"  # of a trial that is not trained to its end
 STOPPED = "pruned"
 DIVERGED = "diverged"
-QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+# What a trainer shows, and a trial does not.
+SHOWN = ("enable_progress_bar", "enable_model_summary")
+QUIET = [f"--trainer.{name}=false" for name in SHOWN]
 
 
 class SurplusError(Exception):
