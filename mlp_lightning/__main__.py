@@ -23,13 +23,17 @@ def main(args: list[str] | None = None) -> None:
     # What imports make stays to the end. To look through it for garbage, again and
     # again and once more at exit, would take a third of the start-up's time.
     gc.disable()
-    from mlp_lightning.cli import MLPCLI
+    from mlp_lightning import cli, search
 
     gc.freeze()
     gc.enable()
     if listens:
         signal.signal(signal.SIGINT, handler)
-    MLPCLI(args)
+    words = sys.argv[1:] if args is None else args
+    if words[:1] == ["search"]:
+        search.main(words[1:])
+    else:
+        cli.MLPCLI(args)
 
 
 def leave_at_once(number: int, frame: FrameType | None) -> None:

@@ -42,6 +42,7 @@ from mlp_lightning.start import find_start
 from mlp_lightning.tensorboard import find_board_logger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
+SEARCH = "search STUDY.yaml: find the best settings; see docs/search.md"
 MAX_EPOCHS = 5  # as in the tutorial
 BAR_REFRESH_RATE = 50  # steps: to draw the bar takes longer than a step
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # as numpy has it
@@ -74,7 +75,11 @@ class MLPCLI(LightningCLI):
                 trainer_class=MLPTrainer,
                 save_config_callback=None,  # RunCheckpoint keeps the run's config.yaml
                 parser_class=ShortParser,
-                parser_kwargs={"prog": PROGRAM, "description": __doc__},
+                parser_kwargs={
+                    "prog": PROGRAM,
+                    "description": __doc__,
+                    "epilog": SEARCH,
+                },
                 args=args,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,

@@ -1,0 +1,315 @@
+"""A study is checked before its first trial, and its choices have no state."""
+
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+from support import ROOT, Outcome, get_error_line
+
+from mlp_lightning.__main__ import main
+from mlp_lightning.errors import SettingError
+from mlp_lightning.plan import Plan, make_plan
+from mlp_lightning.sampler import (
+    INDEX,
+    IndexedHyperband,
+    StatelessSampler,
+    list_trials,
+    note_index,
+)
+from mlp_lightning.search import open_study
+from mlp_lightning.space import list_examples, read_space, suggest_settings
+from mlp_lightning.storage import RETRY, Watch
+from mlp_lightning.study import Study, read_study
+from mlp_lightning.worker import work
+
+pytestmark = pytest.mark.filterwarnings(  # of Optuna, which the command hides
+    "ignore::optuna.exceptions.ExperimentalWarning"
+)
+
+DROPOUT = {"model.dropout": {"low": 0, "high": 0.5}}
+SPACE = {
+    "model.activation": {"choices": ["relu", "tanh"]},
+    "model.dropout": {"low": 0, "high": 0.5, "when": {"model.activation": "relu"}},
+    "model.hidden_sizes": {
+        "layers": {"low": 1, "high": 3},
+        "units": {"low": 8, "high": 64, "log": True},
+    },
+}
+STUDY = {"space": DROPOUT, "trials": 2}
+RunSearch = Callable[..., Outcome]
+
+
+@pytest.fixture
+def search(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> RunSearch:
+    """Run `search` on a study with this content, in this process."""
+    monkeypatch.setattr("sys.argv", ["mlp_lightning"])
+
+    def run(content: Any, *words: str) -> Outcome:
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        Path("study.yaml").write_text(text)
+        code: int | str | None = 0
+        try:
+            main(["search", "study.yaml", *words])
+        except SystemExit as error:
+            code = error.code
+        assert isinstance(code, int)
+        return Outcome(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("space: {", "study.yaml: cannot be read: "),
+        ("7", "study.yaml: must name space and trials"),
+        ({"space": DROPOUT}, "arguments are required: trials"),
+        ({**STUDY, "trials": 0}, '"trials": '),
+        ({**STUDY, "minutes": 0}, '"minutes": '),
+        ({**STUDY, "pruner": "best"}, '"pruner": '),
+        ({**STUDY, "pruned": "median"}, "'pruned'"),
+        ({**STUDY, "config": "none.yaml"}, "config: there is no file none.yaml"),
+        ({**STUDY, "space": {}}, "space: must name the settings to search"),
+        ({**STUDY, "storage": "sqlite:////none/it.db"}, "storage: unable to open"),
+        ({**STUDY, "storage": "hello"}, "storage: Could not parse"),
+        ({**STUDY, "storage": "mysql+none://x/y"}, "storage: "),
+        ({**STUDY, "space": {"model.dropuot": {"low": 0, "high": 1}}}, "--model.dropo"),
+        ({**STUDY, "space": {"model.dropout": {"low": 0, "high": 2}}}, "--model.dropo"),
+    ],
+)
+def test_a_bad_study_is_refused(content: Any, reason: str, search: RunSearch) -> None:
+    assert reason in get_error_line(search(content))
+    assert not list(Path().glob("lightning_logs/version_*"))
+
+
+@pytest.mark.parametrize(
+    ("description", "reason"),
+    [
+        (7, "x: must say low and high, choices, or layers and units"),
+        ({"low": 2, "high": 1}, "x: from 2 to 1 is empty"),
+        ({"low": 0, "high": 1, "log": True}, "x: low must be above 0 with log"),
+        ({"low": 0, "high": "much"}, "x: high must be a number, got much"),
+        ({"low": 0, "high": float("inf")}, "x: must be between finite numbers"),
+        ({"low": 0, "high": 1, "base": 2}, "but no base"),
+        ({"low": 1, "high": 2, "log": True, "step": 1}, "x: takes either log or step"),
+        ({"low": 1, "high": 2, "step": 0}, "x: step must be above 0"),
+        ({"low": 1, "high": 2, "step": 0.5}, "x: step must be an integer"),
+        ({"choices": []}, "x: choices must be a list"),
+        ({"choices": [[1], [1]]}, "x: choices must differ"),
+        ({"choices": [1], "when": {"y": 1}}, "x: when must name settings before it"),
+        ({"choices": [1], "when": {"a": 3}}, "x: a is never 3"),
+        ({"choices": [1], "when": ["a"]}, "x: when must name settings and values"),
+        ({"layers": {"low": -1, "high": 1}, "units": {"low": 1, "high": 2}}, "least 0"),
+    ],
+)
+def test_a_bad_space_is_refused(description: Any, reason: str) -> None:
+    with pytest.raises(SettingError) as refusal:
+        read_space({"a": {"choices": [1, 2]}, "x": description})
+    assert reason in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ({"trainer": {"enable_checkpointing": False}}, "enable_checkpointing: "),
+        ({"data": {"val_size": 0}}, "val_size: "),
+        ({"trainer": {"devices": 2, "accelerator": "cpu"}}, "devices: "),
+        ({"trainer": {"max_epochs": -1}}, "max_epochs: must be above 0 for hyperband"),
+    ],
+)
+def test_a_base_without_trials_that_go_on_is_refused(
+    base: Any, reason: str, search: RunSearch
+) -> None:
+    Path("base.yaml").write_text(yaml.safe_dump(base))
+    study = {**STUDY, "config": "base.yaml", "pruner": "hyperband"}
+    assert reason in get_error_line(search(study))
+
+
+def test_bad_words_and_missing_packages_are_refused(
+    search: RunSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "workers" in get_error_line(search(STUDY, "--workers=0"))
+    assert "other.yaml" in get_error_line(search(STUDY, "other.yaml"))
+    monkeypatch.setattr("mlp_lightning.search.find_spec", lambda name: None)
+    line = get_error_line(search(STUDY))
+    assert line == "search: needs optuna: pip install 'mlp-lightning[search]'"
+
+
+def make_plan_for(content: dict[str, Any]) -> Plan:
+    study = Path("study.yaml")
+    study.write_text(yaml.safe_dump(content))
+    return Plan(read_study(study), 1, {}, Path("lightning_logs"), 5)
+
+
+def test_another_study_in_the_database_is_refused(workplace: Path) -> None:
+    assert open_study(make_plan_for(STUDY)).study_name == "study"
+    more = {**STUDY, "trials": 9, "minutes": 1}  # which may change
+    assert open_study(make_plan_for(more)).study_name == "study"
+    with pytest.raises(SettingError, match="has a study study with another seed"):
+        open_study(make_plan_for({**STUDY, "seed": 1}))
+
+
+@pytest.mark.search
+def test_the_studies_of_configs_and_docs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["mlp_lightning"])
+    page = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(# configs/.*?)```", page, re.DOTALL)
+    (tmp_path / "fast.yaml").symlink_to(ROOT / "configs" / "fast.yaml")
+    study = tmp_path / "search" / "my_study.yaml"
+    study.parent.mkdir()
+    study.write_text(text)
+    for path in (study, *ROOT.glob("configs/search/*.yaml")):
+        plan = make_plan(read_study(path), 1)
+        assert plan.base["data"] == {"batch_size": 128}
+
+
+def test_examples_try_each_end_and_choice() -> None:
+    examples = list(list_examples(read_space(SPACE)))
+    assert {"model.activation": "tanh", "model.hidden_sizes": [8]} in examples
+    sizes = [example["model.hidden_sizes"] for example in examples]
+    assert [64, 64, 64] in sizes
+    dropouts = [example.get("model.dropout") for example in examples]
+    assert {0.0, 0.5, None} == set(dropouts)
+
+
+def make_study(pruner: optuna.pruners.BasePruner | None = None) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = InMemoryStorage()
+    sampler = StatelessSampler(seed=3)
+    return optuna.create_study(
+        study_name="study",
+        storage=storage,
+        sampler=sampler,
+        pruner=pruner,
+        direction="maximize",
+    )
+
+
+def play(study: optuna.Study, trial: optuna.Trial, epochs: int = 5) -> None:
+    """Choose settings, and report what a training with them might."""
+    note_index(trial)
+    settings = suggest_settings(read_space(SPACE), trial)
+    score = sum(settings["model.hidden_sizes"]) / 200 - settings.get("model.dropout", 0)
+    for epoch in range(1, epochs + 1):
+        trial.report(score + epoch / 100, epoch)
+        if epoch < epochs and trial.should_prune():
+            study.tell(trial, state=TrialState.PRUNED)
+            return
+    study.tell(trial, score)
+
+
+def interrupt(study: optuna.Study, trial: optuna.Trial) -> None:
+    """Do what Optuna does with a trial whose worker was killed."""
+    study.tell(trial, state=TrialState.FAIL)
+    RETRY(study, study.trials[trial.number])
+
+
+def describe(trial: FrozenTrial) -> tuple[Any, ...]:
+    return trial.state, trial.params, trial.value, trial.user_attrs[INDEX]
+
+
+@pytest.mark.parametrize(
+    "make_pruner", [optuna.pruners.MedianPruner, lambda: IndexedHyperband(3, 5)]
+)
+def test_interruptions_change_no_choice(
+    make_pruner: Callable[[], optuna.pruners.BasePruner],
+) -> None:
+    alone = make_study(make_pruner())
+    for _ in range(20):
+        play(alone, alone.ask())
+    killed = make_study(make_pruner())
+    for number in itertools.count():
+        trial = killed.ask()
+        if number in (2, 13, 14):
+            note_index(trial)
+            trial.suggest_categorical("model.activation", ["relu", "tanh"])
+            interrupt(killed, trial)
+        elif number in (5, 17):
+            killed.tell(trial, state=TrialState.FAIL)  # before it has its index
+        else:
+            play(killed, trial)
+        if len(list_trials(killed)) == 20 and not killed.get_trials(
+            states=(TrialState.WAITING,)
+        ):
+            break
+    expected = [describe(trial) for trial in list_trials(alone)]
+    assert [describe(trial) for trial in list_trials(killed)] == expected
+    assert {state for state, *_ in expected} == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_two_workers_draw_different_settings() -> None:
+    study = make_study()
+    one = study.ask()
+    two = study.ask()
+    for trial in (two, one):
+        note_index(trial)
+        suggest_settings(read_space(SPACE), trial)
+    assert one.params != two.params
+
+
+def test_what_a_kill_has_left_between_two_writes_is_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlp_lightning.storage.POLL_SECONDS", 0)
+    monkeypatch.setattr("mlp_lightning.storage.ORPHAN_SECONDS", -1)
+    study = make_study()
+    trial = study.ask()
+    note_index(trial)
+    study.tell(trial, state=TrialState.FAIL)  # and it was not queued
+    study.ask()  # and has no index yet
+    Watch(study).settle()
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.FAIL, TrialState.WAITING]
+    assert study.trials[2].user_attrs == {INDEX: 0}
+    Watch(study).settle()
+    assert len(study.trials) == 3
+
+
+Train = Callable[[Study, Path, optuna.Trial], float]
+
+
+def work_with(train: Train, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
+    """Run a study of two trials, each of which does this."""
+    monkeypatch.setattr("mlp_lightning.trials.train", train)
+    study = make_study()
+    work(make_plan_for(STUDY).study, study, Path(), settle=False)
+    return study
+
+
+def test_a_worker_leaves_a_trial_that_another_has_by_now(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(study: Study, logs: Path, trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            trial.study.tell(trial.number, state=TrialState.FAIL)
+        trial.report(0.5, 1)
+        return 0.5
+
+    study = work_with(train, monkeypatch)
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+
+
+def test_a_bug_leaves_the_trial_to_be_continued(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[optuna.Study] = []
+
+    def train(study: Study, logs: Path, trial: optuna.Trial) -> float:
+        seen.append(trial.study)
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError, match="bug"):
+        work_with(train, monkeypatch)
+    assert [trial.state for trial in seen[0].trials] == [TrialState.RUNNING]
