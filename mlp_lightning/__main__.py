@@ -23,7 +23,8 @@ def main(args: list[str] | None = None) -> None:
     # What imports make stays to the end. To look through it for garbage, again and
     # again and once more at exit, would take a third of the start-up's time.
     gc.disable()
-    from mlp_lightning import cli, search
+    from mlp_lightning import cli
+    from mlp_lightning.search import command
 
     gc.freeze()
     gc.enable()
@@ -31,7 +32,7 @@ def main(args: list[str] | None = None) -> None:
         signal.signal(signal.SIGINT, handler)
     words = sys.argv[1:] if args is None else args
     if words[:1] == ["search"]:
-        search.main(words[1:])
+        command.main(words[1:])
     else:
         cli.MLPCLI(args)
 

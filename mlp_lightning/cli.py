@@ -1,4 +1,7 @@
-"""Train a multilayer perceptron on MNIST, and test it."""
+"""Train a multilayer perceptron on MNIST, and test it.
+
+`search STUDY.yaml` searches for the best settings: see `search --help`.
+"""
 
 import shlex
 import sys
@@ -42,7 +45,6 @@ from mlp_lightning.start import find_start
 from mlp_lightning.tensorboard import find_board_logger
 from mlp_lightning.trainer import IdleProfiler, MLPTrainer
 
-SEARCH = "search STUDY.yaml: find the best settings; see docs/search.md"
 MAX_EPOCHS = 5  # as in the tutorial
 BAR_REFRESH_RATE = 50  # steps: to draw the bar takes longer than a step
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # as numpy has it
@@ -75,11 +77,7 @@ class MLPCLI(LightningCLI):
                 trainer_class=MLPTrainer,
                 save_config_callback=None,  # RunCheckpoint keeps the run's config.yaml
                 parser_class=ShortParser,
-                parser_kwargs={
-                    "prog": PROGRAM,
-                    "description": __doc__,
-                    "epilog": SEARCH,
-                },
+                parser_kwargs={"prog": PROGRAM, "description": __doc__},
                 args=args,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
@@ -187,8 +185,7 @@ class MLPCLI(LightningCLI):
         if self.draws:
             callbacks += [self.figures, Projector()]
         if self.command == "test":
-            drawn = self.figures if self.draws else None
-            callbacks.append(Results(self.start, drawn))
+            callbacks.append(Results(self.start, self.figures if self.draws else None))
         if self.command == "predict":
             folder = self.options.output or self.run_folder or ""
             self.predictions = Predictions(Path(folder))
@@ -236,9 +233,8 @@ class MLPCLI(LightningCLI):
             raise
         if self.run_folder and self.keeps_checkpoints:
             self.run_checkpoint.read_back()
-            score = self.run_checkpoint.best_score
             has_curves = find_board_logger(self.trainer) is not None
-            print_result(self.run_folder, score, has_curves)
+            print_result(self.run_folder, self.run_checkpoint.best_score, has_curves)
 
     def count_threads(self) -> int:
         """Return how many threads train; Lightning's number if it starts processes."""
@@ -254,9 +250,8 @@ class MLPCLI(LightningCLI):
         config_text = parser.dump(self.options, "yaml", False)  # nulls included
         settings = summarise_settings(self.options.as_dict())
         is_new = self.run_folder is None
-        is_first_process = self.trainer.is_global_zero
         keeps_files = self.keeps_checkpoints or self.logs_to_run
-        if is_new and keeps_files and is_first_process:
+        if is_new and keeps_files and self.trainer.is_global_zero:
             root = self.options.trainer.default_root_dir
             self.run_folder = runs.make_run(config_text, root)
             self.locks.enter_context(locks.lock_run(self.run_folder))
@@ -268,7 +263,7 @@ class MLPCLI(LightningCLI):
             step = self.start.step
             trainer = self.options.trainer
             self.trainer.loggers = open_loggers(trainer, self.run_folder, step, to_log)
-            if is_first_process:
+            if self.trainer.is_global_zero:
                 write_hparams(run, settings)
         if self.run_folder is not None:
             place_checkpoints(self.trainer, self.run_folder)

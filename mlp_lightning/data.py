@@ -1,10 +1,8 @@
 """The images: prepared, split, fed as uint8, normalised on the trainer's device."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
-from glob import escape, glob
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -24,6 +22,7 @@ from mlp_lightning.errors import SettingError, print_rank_zero
 from mlp_lightning.folders import read_picture
 from mlp_lightning.handwriting import PictureLoader, read_digit
 from mlp_lightning.mlp import normalise
+from mlp_lightning.pictures import find_pictures
 
 SPLIT_SEED = 0  # its own, so that another training seed moves no image between the sets
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
@@ -32,7 +31,6 @@ PICTURES_AS_THEY_ARE = (
     "Pictures are taken as they are, made 28 x 28: they should look like {}'s images, "
     "such as bright on black"
 )
-PREDICTION_FILES = ("predictions.csv", "predictions.png")  # of an earlier `predict`
 
 
 class MNISTDataModule(LightningDataModule):
@@ -279,23 +277,3 @@ class MNISTDataModule(LightningDataModule):
         # The loaders of several processes may know nothing of one another.
         number = batch * world_size + rank
         return BatchOrigin((get_seed(), epoch, number), batch_size, slice(None))
-
-
-def find_pictures(path: str) -> list[str]:
-    """Return the files that a path means: a file, a folder, or a glob.
-
-    Raises:
-        SettingError: If there are none.
-    """
-    place = os.path.expanduser(path)
-    if os.path.isfile(place):
-        return [place]
-    pattern = os.path.join(escape(place), "*") if os.path.isdir(place) else place
-    files = [
-        file
-        for file in sorted(glob(pattern, recursive=True))
-        if os.path.isfile(file) and os.path.basename(file) not in PREDICTION_FILES
-    ]
-    if not files:
-        raise SettingError(f"images: no file, or folder with files, at {path}")
-    return files

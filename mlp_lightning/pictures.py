@@ -4,11 +4,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape, glob
 from pathlib import Path
 
 import numpy
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from mlp_lightning.errors import SettingError
 from mlp_lightning.ink import FloatArray, Picture
 
 FilePath = str | os.PathLike[str]
@@ -21,10 +23,31 @@ DEEP_MODES = ("I", "F")  # how Pillow calls pictures of more than 8 bits
 # How Apple's photographs begin, after four bytes and b"ftyp" (ISO/IEC 23008-12).
 HEIC_BRANDS = b"heic heix heim heis hevc hevx hevm hevs".split()
 HEIC_SUFFIXES = (".heic", ".heif")
+PREDICTION_FILES = ("predictions.csv", "predictions.png")  # of an earlier `predict`
 
 
 class PictureError(ValueError):
     """No digit can be read from this picture; the message says why."""
+
+
+def find_pictures(path: str) -> list[str]:
+    """Return the files that a path means: a file, a folder, or a glob.
+
+    Raises:
+        SettingError: If there are none.
+    """
+    place = os.path.expanduser(path)
+    if os.path.isfile(place):
+        return [place]
+    pattern = os.path.join(escape(place), "*") if os.path.isdir(place) else place
+    files = [
+        file
+        for file in sorted(glob(pattern, recursive=True))
+        if os.path.isfile(file) and os.path.basename(file) not in PREDICTION_FILES
+    ]
+    if not files:
+        raise SettingError(f"images: no file, or folder with files, at {path}")
+    return files
 
 
 def open_picture(path: FilePath) -> Picture:

@@ -120,8 +120,8 @@ def test_the_readme_has_the_two_commands_that_ci_runs() -> None:
 
 def test_the_design_names_each_module() -> None:
     links = set(LINK.findall(read_page(ROOT / "docs" / "design.md")))
-    modules = ROOT.glob("mlp_lightning/*.py")
-    assert {f"../mlp_lightning/{module.name}" for module in modules} <= links
+    modules = [*ROOT.glob("mlp_lightning/*.py"), *ROOT.glob("mlp_lightning/*/[!_]*.py")]
+    assert {f"../{module.relative_to(ROOT)}" for module in modules} <= links
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)

@@ -538,7 +538,7 @@ def test_what_fails_after_the_first_step(short_run: Path, cli: RunCommand) -> No
 def test_the_errors_name_what_is_there() -> None:
     """An option that a line names is one of `fit`."""
     text = "".join(
-        path.read_text() for path in Path(mlp_lightning.__file__).parent.glob("*.py")
+        path.read_text() for path in Path(mlp_lightning.__file__).parent.rglob("*.py")
     )
     named = set(re.findall(r'"--((?:model|data|trainer|checkpoint)\.\w+)', text))
     assert named <= SETTINGS.keys()

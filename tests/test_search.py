@@ -15,19 +15,19 @@ from support import ROOT, Outcome, get_error_line
 
 from mlp_lightning.__main__ import main
 from mlp_lightning.errors import SettingError
-from mlp_lightning.plan import Plan, make_plan
-from mlp_lightning.sampler import (
+from mlp_lightning.search.command import open_study
+from mlp_lightning.search.plan import Plan, make_plan
+from mlp_lightning.search.sampler import (
     INDEX,
     IndexedHyperband,
     StatelessSampler,
     list_trials,
     note_index,
 )
-from mlp_lightning.search import open_study
-from mlp_lightning.space import list_examples, read_space, suggest_settings
-from mlp_lightning.storage import RETRY, Watch
-from mlp_lightning.study import Study, read_study
-from mlp_lightning.worker import work
+from mlp_lightning.search.space import list_examples, read_space, suggest_settings
+from mlp_lightning.search.storage import RETRY, Watch
+from mlp_lightning.search.study import Study, read_study
+from mlp_lightning.search.worker import work
 
 pytestmark = pytest.mark.filterwarnings(  # of Optuna, which the command hides
     "ignore::optuna.exceptions.ExperimentalWarning"
@@ -139,7 +139,7 @@ def test_bad_words_and_missing_packages_are_refused(
 ) -> None:
     assert "workers" in get_error_line(search(STUDY, "--workers=0"))
     assert "other.yaml" in get_error_line(search(STUDY, "other.yaml"))
-    monkeypatch.setattr("mlp_lightning.search.find_spec", lambda name: None)
+    monkeypatch.setattr("mlp_lightning.search.command.find_spec", lambda name: None)
     line = get_error_line(search(STUDY))
     assert line == "search: needs optuna: pip install 'mlp-lightning[search]'"
 
@@ -261,8 +261,8 @@ def test_two_workers_draw_different_settings() -> None:
 def test_what_a_kill_has_left_between_two_writes_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlp_lightning.storage.POLL_SECONDS", 0)
-    monkeypatch.setattr("mlp_lightning.storage.ORPHAN_SECONDS", -1)
+    monkeypatch.setattr("mlp_lightning.search.storage.POLL_SECONDS", 0)
+    monkeypatch.setattr("mlp_lightning.search.storage.ORPHAN_SECONDS", -1)
     study = make_study()
     trial = study.ask()
     note_index(trial)
@@ -281,7 +281,7 @@ Train = Callable[[Study, Path, optuna.Trial], float]
 
 def work_with(train: Train, monkeypatch: pytest.MonkeyPatch) -> optuna.Study:
     """Run a study of two trials, each of which does this."""
-    monkeypatch.setattr("mlp_lightning.trials.train", train)
+    monkeypatch.setattr("mlp_lightning.search.trials.train", train)
     study = make_study()
     work(make_plan_for(STUDY).study, study, Path(), settle=False)
     return study

@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 from support import read_curves
 
-from mlp_lightning.sampler import list_trials
-from mlp_lightning.storage import ENDED
-from mlp_lightning.trials import RUN, TOKEN_NAME
+from mlp_lightning.search.sampler import list_trials
+from mlp_lightning.search.storage import ENDED
+from mlp_lightning.search.trials import RUN, TOKEN_NAME
 
 pytestmark = [
     pytest.mark.search,

@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from mlp_lightning import errors
 from mlp_lightning.errors import PROGRAM, SettingError
-from mlp_lightning.study import read_study
+from mlp_lightning.search.study import read_study
 
 if TYPE_CHECKING:
     import optuna
 
-    from mlp_lightning.plan import Plan
+    from mlp_lightning.search.plan import Plan
 
 PACKAGES = ("optuna", "plotly", "sqlalchemy")  # of the extra; a database may need more
 HELP = """Search for the settings with the best validation accuracy. Each trial is a run
@@ -43,7 +43,7 @@ def main(words: list[str]) -> None:
         options = parse(words)
         check_packages()
         study = read_study(Path(options.study))
-        from mlp_lightning.plan import make_plan
+        from mlp_lightning.search.plan import make_plan
 
         plans.append(make_plan(study, options.workers))
         with exit_at_sigterm():
@@ -105,12 +105,12 @@ def exit_at_sigterm() -> Iterator[None]:
 
 def search(plan: "Plan") -> None:
     """Run the trials that are left, and report what all have found."""
-    from mlp_lightning import storage, study_report
+    from mlp_lightning.search import report, storage
 
     opened = open_study(plan)
     try:
         is_whole = run_trials(plan, opened)
-        study_report.report(plan, opened)
+        report.report_study(plan, opened)
     except storage.BROKEN as error:
         raise OSError(f"storage: {storage.find_reason(error)}") from error
     if not is_whole:
@@ -123,7 +123,7 @@ def open_study(plan: "Plan") -> "optuna.Study":
     Raises:
         SettingError: If it cannot be opened, or has another study by this name.
     """
-    from mlp_lightning import sampler, storage
+    from mlp_lightning.search import sampler, storage
 
     storage.silence_optuna()
     study = plan.study
@@ -145,8 +145,8 @@ def open_study(plan: "Plan") -> "optuna.Study":
 
 def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
     """Run the trials that are left; return whether all are done in time."""
-    from mlp_lightning.crew import Crew
-    from mlp_lightning.storage import POLL_SECONDS, Watch, count_ended
+    from mlp_lightning.search.crew import Crew
+    from mlp_lightning.search.storage import POLL_SECONDS, Watch, count_ended
 
     watch = Watch(opened)
     if watch.list_running():
@@ -188,8 +188,8 @@ class Progress:
 
     def show(self, opened: "optuna.Study") -> None:
         """Show how many trials have ended, and the best of them."""
-        from mlp_lightning.storage import count_ended
-        from mlp_lightning.study_report import describe_best
+        from mlp_lightning.search.report import describe_best
+        from mlp_lightning.search.storage import count_ended
 
         best = describe_best(opened)
         ended = count_ended(opened)

@@ -12,10 +12,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from mlp_lightning.cli import MLPCLI
 from mlp_lightning.locks import RunInUseError, lock_run
 from mlp_lightning.runs import read_checkpoint
-from mlp_lightning.sampler import INDEX, count_earlier, note_index
-from mlp_lightning.space import suggest_settings
-from mlp_lightning.storage import POLL_SECONDS
-from mlp_lightning.study import Study
+from mlp_lightning.search.sampler import INDEX, count_earlier, note_index
+from mlp_lightning.search.space import suggest_settings
+from mlp_lightning.search.storage import POLL_SECONDS
+from mlp_lightning.search.study import Study
 
 TOKEN_NAME = "trial.txt"  # in a run: which trial it is of
 # The attributes of a trial.
@@ -83,7 +83,7 @@ class TrialCLI(QuietCLI):
         """Make the folder of the run if it is new, and say which trial it is of."""
         super().open_run()
         run = self.run_folder
-        assert run is not None  # search.py has refused what keeps no run
+        assert run is not None  # plan.py has refused what keeps no run
         part = run / f"{TOKEN_NAME}.part"
         part.write_text(self.trial.user_attrs[TOKEN])
         part.replace(run / TOKEN_NAME)

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from jsonargparse.typing import PositiveFloat, PositiveInt, restricted_number_type
 
 from mlp_lightning.errors import SettingError
-from mlp_lightning.space import Settings, Space, read_space
+from mlp_lightning.search.space import Settings, Space, read_space
 
 Pruner = Literal["median", "hyperband", "none"]
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])

@@ -10,9 +10,9 @@ import yaml
 
 from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.runs import logs_folder
-from mlp_lightning.space import Settings, list_examples
-from mlp_lightning.study import Study
-from mlp_lightning.trials import SHOWN, QuietCLI
+from mlp_lightning.search.space import Settings, list_examples
+from mlp_lightning.search.study import Study
+from mlp_lightning.search.trials import SHOWN, QuietCLI
 
 # Where files lie makes no other study.
 PLACES = (("data", "data_dir"), ("trainer", "default_root_dir"))

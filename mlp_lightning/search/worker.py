@@ -1,4 +1,4 @@
-"""A worker of a study: `python -m mlp_lightning.worker`, as search.py starts it.
+"""A worker of a study: `python -m mlp_lightning.search.worker`, as crew.py starts it.
 
 It reads what to do from a pipe, and stops, as by Ctrl-C, when the pipe is closed: that
 is, also when the process that has started it is killed.
@@ -19,8 +19,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from mlp_lightning.errors import FAILED, exit_with_error
-from mlp_lightning.sampler import StatelessSampler, list_trials, make_pruner
-from mlp_lightning.storage import (
+from mlp_lightning.search.sampler import StatelessSampler, list_trials, make_pruner
+from mlp_lightning.search.storage import (
     BROKEN,
     POLL_SECONDS,
     Watch,
@@ -30,8 +30,8 @@ from mlp_lightning.storage import (
     open_study,
     silence_optuna,
 )
-from mlp_lightning.study import Study, read_study
-from mlp_lightning.trials import SurplusError, Unfinished, run_trial
+from mlp_lightning.search.study import Study, read_study
+from mlp_lightning.search.trials import SurplusError, Unfinished, run_trial
 
 
 class Order(TypedDict):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from mlp_lightning.errors import SettingError
-from mlp_lightning.sampler import INDEX
+from mlp_lightning.search.sampler import INDEX
 
 HEARTBEAT_SECONDS = 2  # between two signs of life of a trial
 GRACE_SECONDS = 10  # without one, after which a trial counts as interrupted

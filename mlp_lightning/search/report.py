@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
 from mlp_lightning.errors import PROGRAM
-from mlp_lightning.plan import Plan, list_differences
-from mlp_lightning.space import Settings
-from mlp_lightning.storage import ENDED
-from mlp_lightning.trials import DIVERGED, OUTCOME, RUN, SETTINGS
+from mlp_lightning.search.plan import Plan, list_differences
+from mlp_lightning.search.space import Settings
+from mlp_lightning.search.storage import ENDED
+from mlp_lightning.search.trials import DIVERGED, OUTCOME, RUN, SETTINGS
 
 TABLE_ROWS = 10
 MIN_TRIALS = 2  # complete ones, below which Optuna compares nothing
@@ -49,7 +49,7 @@ def describe_best(opened: optuna.Study) -> str:
     return f"best val/acc {score_of(best):.4f} in {best.user_attrs[RUN]}"
 
 
-def report(plan: Plan, opened: optuna.Study) -> None:
+def report_study(plan: Plan, opened: optuna.Study) -> None:
     """Print a table of the best, and write best.yaml and the page."""
     ranked = rank_trials(opened)
     print(count_outcomes(opened))

@@ -12,7 +12,7 @@ from typing import IO, NoReturn
 
 from mlp_lightning import errors
 from mlp_lightning.errors import PROGRAM
-from mlp_lightning.plan import Plan
+from mlp_lightning.search.plan import Plan
 
 MAX_DEATHS = 5  # of workers that are killed, with no trial ending in between
 STOP_SECONDS = 60  # that a worker has to finish its step, and to save it
@@ -112,7 +112,7 @@ def start_process(log: IO[str], workers: int) -> subprocess.Popen[str]:
     if workers > 1:
         variables["OMP_NUM_THREADS"] = "1"
     return subprocess.Popen(
-        [sys.executable, "-m", "mlp_lightning.worker"],
+        [sys.executable, "-m", "mlp_lightning.search.worker"],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,

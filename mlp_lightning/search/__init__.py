@@ -1,0 +1,1 @@
+"""The search for settings: `python -m mlp_lightning search STUDY.yaml`."""
