@@ -292,6 +292,7 @@ def test_each_process_is_given_its_share(data_dir: Path) -> None:
         overfit_batches=0,
         current_epoch=7,
         limit_val_batches=1.0,
+        lightning_module=MLPClassifier(),
         fit_loop=SimpleNamespace(epoch_loop=progress),
     )
     module.trainer = trainer
@@ -310,7 +311,9 @@ def test_only_the_first_process_reads_pictures(tmp_path: Path) -> None:
     (tmp_path / "5.png").touch()
     for rank in (0, 1):
         module = MNISTDataModule(images=str(tmp_path))
-        trainer: Any = SimpleNamespace(global_rank=rank, world_size=2)
+        trainer: Any = SimpleNamespace(
+            global_rank=rank, world_size=2, lightning_module=MLPClassifier()
+        )
         module.trainer = trainer
         module.setup("predict")
         assert len(module.predict_dataloader()) == 1 - rank

@@ -6,7 +6,7 @@ from support import RunCommand
 HELP = {
     "validate": "Measure a checkpoint on the validation images.",
     "test": "Measure a checkpoint on the 10,000 test images.",
-    "predict": "Write the digit and the probabilities of pictures, "
+    "predict": "Write the class and the probabilities of pictures, "
     "or of the test images.",
     "export": "Write the network of a checkpoint to a file that needs no Lightning.",
     "lesson": "Write a page on which the network learns before your eyes, "
