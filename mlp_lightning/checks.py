@@ -19,8 +19,9 @@ from mlp_lightning.arguments import ShortParser
 from mlp_lightning.checkpoints import wrap_atomic_writing
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.datasets import DatasetInfo
+from mlp_lightning.datasets import check_same_images
 from mlp_lightning.errors import SettingError
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.runs import CheckpointContent
 from mlp_lightning.schedules import TRIAL_STEPS, check_rate
 from mlp_lightning.trainer import MLPTrainer
@@ -81,7 +82,7 @@ def load_weights(
         SettingError: If they are those of another network, or for other images.
     """
     trained_on = checkpoint["hyper_parameters"].get("info", {})
-    DatasetInfo.from_settings(trained_on).check(model.info)
+    check_same_images(DatasetInfo.from_settings(trained_on), model.info)
     if precision == "64-true":
         model.double()  # Lightning does it after it has loaded, and rounded, them
     try:

@@ -24,8 +24,8 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from mlp_lightning.callbacks import StepCallback
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
 from mlp_lightning.errors import SettingError
+from mlp_lightning.info import MNIST_INFO, DatasetInfo
 from mlp_lightning.mlp import MLP, Activation, normalise
 from mlp_lightning.schedules import build_schedule, check_rate
 

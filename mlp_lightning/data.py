@@ -17,10 +17,16 @@ from mlp_lightning.batches import (
     check_images,
     get_seed,
 )
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo, measure_images, open_dataset
+from mlp_lightning.datasets import (
+    DATASETS,
+    check_same_images,
+    measure_images,
+    open_dataset,
+)
 from mlp_lightning.errors import SettingError, print_rank_zero
 from mlp_lightning.folders import read_picture
 from mlp_lightning.handwriting import PictureLoader, read_digit
+from mlp_lightning.info import MNIST_INFO, DatasetInfo
 from mlp_lightning.mlp import normalise
 from mlp_lightning.pictures import find_pictures
 
@@ -28,8 +34,7 @@ SPLIT_SEED = 0  # its own, so that another training seed moves no image between 
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
 NO_AUGMENTATION = Augmentation()
 PICTURES_AS_THEY_ARE = (
-    "Pictures are taken as they are, made 28 x 28: they should look like {}'s images, "
-    "such as bright on black"
+    "Pictures are taken as they are, made 28 x 28: they should look like the images of "
 )
 
 
@@ -40,7 +45,6 @@ class MNISTDataModule(LightningDataModule):
     """
 
     # Images, uint8, (n, 28, 28), and labels, int64, (n,).
-    training_set: TensorDataset
     test_set: TensorDataset
     train_rows: Tensor  # int64, those of the training images to train on
     val_rows: Tensor  # int64, those kept for validation
@@ -67,10 +71,10 @@ class MNISTDataModule(LightningDataModule):
             images: For predict: pictures of your own, as a file, a folder, a quoted
                 glob such as 'digits/*.png', or several as '[a.png, b.png]'; none: the
                 test images.
-            dataset: MNIST, FashionMNIST, KMNIST, QMNIST, EMNIST-digits, EMNIST-letters
-                or EMNIST-balanced, which are downloaded unless they are MNIST; or a
-                folder with pictures as train/CLASS/PICTURE and test/CLASS/PICTURE. From
-                Python also what a checkpoint knows of one.
+            dataset: MNIST, which comes with the package; FashionMNIST, KMNIST, QMNIST,
+                EMNIST-digits, EMNIST-letters or EMNIST-balanced, which are downloaded;
+                or a folder with pictures as train/CLASS/PICTURE and test/CLASS/PICTURE.
+                From Python also a network's `info`.
 
         Raises:
             SettingError: If a setting is out of its range.
@@ -116,9 +120,14 @@ class MNISTDataModule(LightningDataModule):
         if self.known_info is not None:
             return self.known_info
         self.source.prepare()
-        images, _ = self.source.read("train")
+        images, _ = self.training_set.tensors
         mean, std = measure_images(images)
         return DatasetInfo(self.hparams["dataset"], self.source.classes, mean, std)
+
+    @cached_property
+    def training_set(self) -> TensorDataset:
+        """Return the training images and their labels, which are read once."""
+        return TensorDataset(*self.source.read("train"))
 
     def prepare_data(self) -> None:
         """Make sure that the files of the data set are there, undamaged.
@@ -146,7 +155,6 @@ class MNISTDataModule(LightningDataModule):
         if stage not in ("fit", "validate"):
             self.test_set = TensorDataset(*self.source.read("test"))
             return
-        self.training_set = TensorDataset(*self.source.read("train"))
         val_size = self.hparams["val_size"]
         size = len(self.training_set)
         if val_size >= size:
@@ -162,15 +170,18 @@ class MNISTDataModule(LightningDataModule):
         files = [file for path in self.images for file in find_pictures(path)]
         if self.info.shows_handwriting:
             return PictureLoader(files, read_digit)
-        print_rank_zero(PICTURES_AS_THEY_ARE.format(self.info.name))
+        name = self.info.title
+        look = f"{name}, bright on black" if name in DATASETS else name
+        print_rank_zero(PICTURES_AS_THEY_ARE + look)
         return PictureLoader(files, read_picture)
 
     def check_model(self) -> None:
         """Raise SettingError if the network is for other images than these."""
-        model = None if self.trainer is None else self.trainer.lightning_module
-        info = getattr(model, "info", None)
+        if self.trainer is None:
+            return
+        info = getattr(self.trainer.lightning_module, "info", None)
         if isinstance(info, DatasetInfo):
-            info.check(self.info)
+            check_same_images(info, self.info)
 
     def check_stage(self, stage: str) -> None:
         """Raise SettingError if the settings do not fit the stage, or the trainer."""

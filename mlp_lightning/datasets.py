@@ -1,10 +1,10 @@
-"""The data sets that a network can be trained on, and what it has to know of each."""
+"""The data sets that a network can be trained on."""
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ from mlp_lightning.downloads import (
 )
 from mlp_lightning.errors import SettingError
 from mlp_lightning.folders import PictureFolder
-from mlp_lightning.mlp import CLASS_NAMES, MEAN, STD
+from mlp_lightning.info import DatasetInfo
+from mlp_lightning.mlp import CLASS_NAMES
 
 # Of the unpacked files; torchvision knows those of the archives alone.
 MNIST_MD5 = {
@@ -37,51 +38,6 @@ FASHION_MD5 = {
 }
 TRAINING_FILES = FilePair("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST_FILES = FilePair("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-# Their images have MNIST's form, which handwriting.py brings pictures into.
-HANDWRITTEN = ("MNIST", "QMNIST")
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What a network has to know of the images that it is trained on.
-
-    Attributes:
-        name: Of the data set, or the folder of one's own.
-        classes: What the images show; labels count from 0 in this order.
-        mean: Of all pixels of the training images, scaled to [0, 1].
-        std: Their standard deviation.
-    """
-
-    name: str = "MNIST"
-    classes: tuple[str, ...] = CLASS_NAMES
-    mean: float = MEAN
-    std: float = STD
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "DatasetInfo":
-        """Return what a checkpoint holds as plain data."""
-        info = cls(**settings)
-        return replace(info, classes=tuple(info.classes))
-
-    def check(self, found: "DatasetInfo") -> None:
-        """Raise SettingError if a network that is for these images is given others."""
-        if replace(found, name=self.name) == self:
-            return
-        if may_be_same(self.name, found.name):
-            text = f"the images of {found.name} are not those that the network is for"
-            advice = "bring them back, or begin a new run"
-        else:
-            text = f"the network is for {self.name}, and the images are {found.name}"
-            advice = "give it the data module's `info`"
-        raise SettingError(f"dataset: {text}: {advice}")
-
-    @property
-    def shows_handwriting(self) -> bool:
-        """Tell whether pictures of handwriting can be brought into the images' form."""
-        return self.name in HANDWRITTEN
-
-
-MNIST_INFO = DatasetInfo()
 
 
 class ImageSource(Protocol):
@@ -119,7 +75,7 @@ def describe_emnist(split: str) -> Download:
     )
 
 
-KNOWN = {
+DATASETS = {
     "MNIST": Download(MNIST, CLASS_NAMES, TRAINING_FILES, TEST_FILES, MNIST_MD5),
     "FashionMNIST": Download(
         FashionMNIST,
@@ -146,25 +102,43 @@ KNOWN = {
 
 def may_be_same(one: str, other: str) -> bool:
     """Tell whether two names may be of one data set: a folder may have moved."""
-    return one == other or (one not in KNOWN and other not in KNOWN)
+    return one == other or (one not in DATASETS and other not in DATASETS)
+
+
+def check_same_images(expected: DatasetInfo, found: DatasetInfo) -> None:
+    """Raise SettingError if a network is given other images than it is for.
+
+    Args:
+        expected: What the network knows of its images.
+        found: What these images are.
+    """
+    if replace(found, name=expected.name) == expected:
+        return
+    if may_be_same(expected.name, found.name):
+        text = f"the images of {found.name} are not those that the network is for"
+        advice = "bring them back, or begin a new run"
+    else:
+        text = f"the network is for {expected.name}, and the images are {found.name}"
+        advice = "give it the data module's `info`"
+    raise SettingError(f"dataset: {text}: {advice}")
 
 
 def open_dataset(name: str, data_dir: str, classes: Sequence[str] = ()) -> ImageSource:
     """Return where the images of a data set come from.
 
     Args:
-        name: A key of KNOWN, or the folder of one's own pictures.
+        name: A key of DATASETS, or the folder of one's own pictures.
         data_dir: Where downloads are kept.
         classes: Those that a folder must have; none: those that it has.
 
     Raises:
         SettingError: If there is no such data set.
     """
-    if name in KNOWN:
-        return DownloadedImages(name, KNOWN[name], data_dir)
+    if name in DATASETS:
+        return DownloadedImages(name, DATASETS[name], data_dir)
     folder = os.path.expanduser(name)
     if not classes and not os.path.isdir(folder):
-        names = ", ".join(KNOWN)
+        names = ", ".join(DATASETS)
         raise SettingError(f"dataset: must be {names} or a folder, got {name}")
     return PictureFolder(folder, classes)
 

@@ -1,5 +1,6 @@
 """The data sets that torchvision downloads: fetched, verified, read."""
 
+import errno
 import os
 import shutil
 import zlib
@@ -10,7 +11,7 @@ from pathlib import Path
 from ssl import SSLError
 from typing import IO, Any, NamedTuple
 from urllib.error import URLError
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from torch import Tensor
 from torchvision.datasets import EMNIST, MNIST, QMNIST
@@ -25,16 +26,6 @@ EMNIST_FOLDER = "gzip"  # of the archives within EMNIST's archive
 # A gzip archive ends in the CRC-32 of what it holds, and its size in bytes, each as
 # four bytes, the lowest first (RFC 1952, section 2.3.1).
 TRAILER_SIZE = 8
-# What cannot be read as the archive that it should be.
-UNREADABLE = (
-    OSError,
-    BadZipFile,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    ValueError,
-    zlib.error,
-)
 # What torchvision raises if a host does not answer, or with something else.
 NO_DOWNLOAD = (
     ConnectionError,
@@ -83,17 +74,17 @@ class Download:
     """A data set that torchvision downloads.
 
     Attributes:
-        source: The class of torchvision.datasets.
+        dataset_class: Of torchvision.datasets.
         classes: What the images show.
         train: The files of the training images.
         test: The files of the test images.
         md5: Of the unpacked files. Where it is not known, the archives are kept, which
             hold a CRC-32 of each.
-        calls: The arguments of `source` for each download.
+        calls: The arguments of `dataset_class` for each download.
         arrange: Makes images and labels of what the files hold.
     """
 
-    source: type[MNIST]
+    dataset_class: type[MNIST]
     classes: tuple[str, ...]
     train: FilePair
     test: FilePair
@@ -103,24 +94,26 @@ class Download:
 
     def list_archives(self) -> dict[str, str]:
         """Return the names of the archives, each with its MD5 by torchvision."""
-        source = self.source
-        if source is EMNIST:
-            resources = [(source.url, source.md5)]
-        elif source is QMNIST:
-            resources = source.resources["train"] + source.resources["test"]
+        dataset_class = self.dataset_class
+        if dataset_class is EMNIST:
+            resources = [(dataset_class.url, dataset_class.md5)]
+        elif dataset_class is QMNIST:
+            resources = (
+                dataset_class.resources["train"] + dataset_class.resources["test"]
+            )
         else:
-            resources = source.resources
+            resources = dataset_class.resources
         return {os.path.basename(url): md5 for url, md5 in resources}
 
     def find_host(self) -> str:
         """Return where torchvision asks first."""
-        source = self.source
-        if source is EMNIST:
-            return str(source.url)
-        if source is QMNIST:
-            (url, _), _ = source.resources["train"]
+        dataset_class = self.dataset_class
+        if dataset_class is EMNIST:
+            return str(dataset_class.url)
+        if dataset_class is QMNIST:
+            (url, _), _ = dataset_class.resources["train"]
             return str(os.path.dirname(url))
-        return str(source.mirrors[0])
+        return str(dataset_class.mirrors[0])
 
 
 class DownloadedImages:
@@ -137,18 +130,20 @@ class DownloadedImages:
         self.name = name
         self.download = download
         self.classes = download.classes
-        folder = download.source.__name__
+        folder = download.dataset_class.__name__
         self.raw_dir = Path(os.path.expanduser(data_dir), folder, "raw")
+        self.is_verified = False
 
     def prepare(self) -> None:
-        """Make sure that the files are there, undamaged.
+        """Make sure that the files are there, undamaged; once is enough.
 
         Raises:
             SettingError: If `data_dir` cannot be written.
             OSError: If the disk is full, or a file is missing or damaged, and no mirror
                 can be asked.
         """
-        if not self.find_bad_files():
+        if self.is_verified or not self.find_bad_files():
+            self.is_verified = True
             return
         try:
             self.raw_dir.mkdir(parents=True, exist_ok=True)
@@ -156,9 +151,11 @@ class DownloadedImages:
         except ConnectionError:
             raise
         except OSError as error:
-            if not error.filename:  # of a full disk, which is no wrong setting
+            if error.errno == errno.ENOSPC:  # a failure, and no wrong setting
                 text = f"{self.raw_dir} cannot be written, {error.strerror}"
                 raise OSError(f"{text}: make room, or name another data_dir") from error
+            if not error.filename:
+                raise
             path = error.filename2 or error.filename
             text = f"cannot be written, {error.strerror}: {path}"
             raise SettingError(f"data_dir: {text}") from error
@@ -173,7 +170,16 @@ class DownloadedImages:
     def find_bad_files(self) -> list[str]:
         """Return which of the four files are missing or damaged."""
         names = [*self.download.train, *self.download.test]
+        if not self.download.md5 and not self.has_archives():
+            return names
         return [name for name in names if not self.is_good(name)]
+
+    def has_archives(self) -> bool:
+        """Tell whether all archives are here, and are those that torchvision knows."""
+        archives = self.download.list_archives()
+        return all(
+            check_integrity(self.raw_dir / name, md5) for name, md5 in archives.items()
+        )
 
     def is_good(self, name: str) -> bool:
         """Tell whether an unpacked file is what its archive holds."""
@@ -181,21 +187,17 @@ class DownloadedImages:
         md5 = self.download.md5.get(name)
         if md5 is not None:
             return bool(check_integrity(path, md5))
-        trailer = self.read_trailer(name)
-        return trailer is not None and compute_trailer(path) == trailer
+        return compute_trailer(path) == self.read_trailer(name)
 
-    def read_trailer(self, name: str) -> bytes | None:
-        """Return the end of the gzip archive that holds a file, None without it."""
-        try:
-            if self.download.source is EMNIST:
-                archive = self.raw_dir / os.path.basename(EMNIST.url)
-                member = f"{EMNIST_FOLDER}/{name}.gz"
-                with ZipFile(archive) as outer, outer.open(member) as inner:
-                    return read_end(inner)
-            with open(self.raw_dir / f"{name}.gz", "rb") as file:
-                return read_end(file)
-        except UNREADABLE:
-            return None
+    def read_trailer(self, name: str) -> bytes:
+        """Return the end of the gzip archive that holds a file."""
+        if self.download.dataset_class is EMNIST:
+            archive = self.raw_dir / os.path.basename(EMNIST.url)
+            member = f"{EMNIST_FOLDER}/{name}.gz"
+            with ZipFile(archive) as outer, outer.open(member) as inner:
+                return read_end(inner)
+        with open(self.raw_dir / f"{name}.gz", "rb") as file:
+            return read_end(file)
 
     def unpack(self) -> None:
         """Put bad files into `raw_dir` anew, from archives here, else the network."""
@@ -223,19 +225,19 @@ class DownloadedImages:
             archives: Their names, each with its MD5.
             folder: Where torchvision looks for them before it downloads any.
         """
-        is_bundled = self.download.source is MNIST
+        is_bundled = self.download.dataset_class is MNIST
         place = BUNDLED_DIR if is_bundled else self.raw_dir
-        bad_paths = []
+        host = self.download.find_host()
+        lacks_some = False
         for name, md5 in archives.items():
             path = place / name
             if check_integrity(path, md5):
                 shutil.copy(path, folder)
-            else:
-                bad_paths.append(str(path))
-        host = self.download.find_host()
-        if bad_paths and is_bundled:
-            print(f"{', '.join(bad_paths)} is missing or damaged: asking {host}")
-        elif bad_paths:
+                continue
+            lacks_some = True
+            if is_bundled:
+                print(f"{path} is missing or damaged: asking {host}")
+        if lacks_some and not is_bundled:
             print(f"Downloading {self.name} from {host}")
 
     def call_torchvision(self, scratch: str, arguments: Mapping[str, Any]) -> None:
@@ -245,10 +247,10 @@ class DownloadedImages:
             ConnectionError: If no mirror answers, or not with the archive.
         """
         try:
-            self.download.source(scratch, download=True, **arguments)
+            self.download.dataset_class(scratch, download=True, **arguments)
         except NO_DOWNLOAD as error:
             advice = "connect, or try again later"
-            if self.download.source is MNIST:
+            if self.download.dataset_class is MNIST:
                 advice = "connect, or install the package again"
             text = f"{self.name} cannot be downloaded from {self.download.find_host()}"
             raise ConnectionError(f"{text}: {error}: {advice}") from error

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.errors import SettingError
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.mlp import normalise
 from mlp_lightning.webpage import fill_page
 
@@ -130,7 +130,7 @@ def describe_checkpoint(checkpoint: Path, info: DatasetInfo) -> dict[str, str]:
     run = checkpoint.absolute().parent.parent
     metadata = {
         "input": INPUT_DESCRIPTION,
-        "dataset": info.name,
+        "dataset": info.title,
         "classes": json.dumps(info.classes, ensure_ascii=False),
         "run": f"{run.name}/{checkpoint.parent.name}/{checkpoint.name}",
     }

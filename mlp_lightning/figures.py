@@ -21,8 +21,9 @@ from mlp_lightning.drawing import (
     image_grid,
 )
 from mlp_lightning.gallery import Gallery
+from mlp_lightning.info import get_info
 from mlp_lightning.mistakes import MAX_CELLS, Mistakes
-from mlp_lightning.names import get_info, get_names
+from mlp_lightning.names import get_names
 from mlp_lightning.settings import SettingsSummary
 from mlp_lightning.tensorboard import (
     Pictures,

@@ -1,5 +1,6 @@
 """Pictures of one's own as a data set: a folder with a folder for each class."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,9 +40,17 @@ class PictureFolder:
             raise SettingError(f"dataset: {text}")
 
     def list_classes(self, part: str) -> tuple[str, ...]:
-        """Return the names of the folders in a part, sorted."""
-        folders = list_visible(self.folder / part)
-        return tuple(path.name for path in folders if path.is_dir())
+        """Return the names of the folders in a part, sorted.
+
+        Raises:
+            SettingError: If a name is not Unicode, as text everywhere else has to be.
+        """
+        folders = [path for path in list_visible(self.folder / part) if path.is_dir()]
+        for path in folders:
+            if not path.name.isprintable():
+                text = f"{os.fsencode(path)!r} has a name that cannot be printed"
+                raise SettingError(f"dataset: {text}")
+        return tuple(path.name for path in folders)
 
     def prepare(self) -> None:
         """Do nothing: all is where the user has put it."""

@@ -16,9 +16,9 @@ from mlp_lightning.augment import Augmentation
 from mlp_lightning.batches import get_seed
 from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
-from mlp_lightning.datasets import MNIST_INFO
 from mlp_lightning.errors import SettingError
 from mlp_lightning.export import output_error, replace_file
+from mlp_lightning.info import MNIST_INFO
 from mlp_lightning.webpage import (
     assemble_page,
     choose_samples,

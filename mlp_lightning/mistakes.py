@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
 from mlp_lightning.drawing import IMAGE_SIDE, denormalise
+from mlp_lightning.info import MNIST_INFO, DatasetInfo
 
 MAX_CELLS = 40  # in a picture of training images or of mistakes: four rows
 

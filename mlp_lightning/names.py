@@ -1,17 +1,11 @@
-"""What a network knows of its images, and the names of their classes, to be shown."""
+"""The names of the classes, to be shown."""
 
 from collections.abc import Sequence
 
 from lightning.pytorch import LightningModule
 
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
+from mlp_lightning.info import get_info
 from mlp_lightning.mlp import CLASS_NAMES
-
-
-def get_info(model: LightningModule) -> DatasetInfo:
-    """Return what a model knows of its images; of one that does not say, MNIST's."""
-    info = getattr(model, "info", None)
-    return info if isinstance(info, DatasetInfo) else MNIST_INFO
 
 
 def get_names(model: LightningModule) -> list[str]:
@@ -21,9 +15,8 @@ def get_names(model: LightningModule) -> list[str]:
 
 
 def clean_name(name: str) -> str:
-    """Return a name in one line, and as Unicode, which a folder's need not be."""
-    text = name.encode(errors="replace").decode()
-    words = text.split()
+    """Return a name in one line."""
+    words = name.split()
     return " ".join(words)
 
 

@@ -24,9 +24,10 @@ from mlp_lightning.drawing import (
 )
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import PictureBatch
+from mlp_lightning.info import get_info
 from mlp_lightning.locks import take_lock
 from mlp_lightning.mlp import CLASS_NAMES
-from mlp_lightning.names import clean_name, get_info, get_names, name_kind
+from mlp_lightning.names import clean_name, get_names, name_kind
 from mlp_lightning.pictures import PictureError, open_picture
 
 MAX_PICTURES = 100  # in predictions.png: at most twenty rows

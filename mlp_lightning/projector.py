@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mlp_lightning.classifier import Batch, get_logits
 from mlp_lightning.drawing import IMAGE_SIDE, denormalise, draw_sprites
-from mlp_lightning.names import get_info, get_names
+from mlp_lightning.info import get_info
+from mlp_lightning.names import get_names
 from mlp_lightning.tensorboard import find_board_logger
 
 MAX_IMAGES = 1_000  # A browser turns so many around without a jerk.

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from jsonargparse import Namespace
 
-from mlp_lightning.datasets import DatasetInfo, may_be_same
+from mlp_lightning.datasets import may_be_same
 from mlp_lightning.errors import SettingError, is_first_process, print_rank_zero
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.lesson import check_dataset
 from mlp_lightning.locks import lock_run
 from mlp_lightning.runs import (
@@ -60,6 +61,8 @@ def find_start(words: list[str], parse: Parse, locks: ExitStack) -> Start:
     """
     config = parse(words)
     command = config.subcommand
+    if not isinstance(config[command].data.dataset, str):
+        raise SettingError("--data.dataset: must be a name or a folder")
     if command == "lesson":
         config.lesson.trainer.logger = False
         check_dataset(config.lesson.data.dataset)  # before anything is downloaded

@@ -11,8 +11,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter, summary
 
-from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.drawing import Picture
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.names import name_kind
 from mlp_lightning.settings import SettingsSummary
 
@@ -40,7 +40,7 @@ def make_layout(info: DatasetInfo) -> Layout:
     if name_kind(info.classes) == "class":
         names = map(re.escape, info.classes)
         curves = f"val_acc/({'|'.join(names)})$"
-        chart = {f"accuracy of each class of {info.name}": ["Multiline", [curves]]}
+        chart = {f"accuracy of each class of {info.title}": ["Multiline", [curves]]}
     return {"training": CHARTS | chart}
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mlp_lightning.datasets import DatasetInfo
 from mlp_lightning.errors import SettingError
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.mlp import ACTIVATIONS, CLASS_NAMES
 
 SOURCES = Path(__file__).with_name("page")
@@ -52,7 +52,7 @@ def fill_page(
     model = {
         "run": metadata["run"],
         "accuracy": None if accuracy is None else float(accuracy),
-        "dataset": Path(info.name).absolute().name,  # of a folder no more than its name
+        "dataset": info.title,
         "classes": info.classes,
         "mean": info.mean,
         "std": info.std,

@@ -95,10 +95,10 @@ def workplace(tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def garments(monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST's images in the place of Fashion-MNIST's, which would be downloaded."""
-    names = datasets.KNOWN["FashionMNIST"].classes
-    digits = datasets.KNOWN["MNIST"]
+    names = datasets.DATASETS["FashionMNIST"].classes
+    digits = datasets.DATASETS["MNIST"]
     images = dataclasses.replace(digits, classes=names)
-    monkeypatch.setitem(datasets.KNOWN, "FashionMNIST", images)
+    monkeypatch.setitem(datasets.DATASETS, "FashionMNIST", images)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from torchvision.datasets import EMNIST, QMNIST
 from mlp_lightning import datasets
 from mlp_lightning.downloads import BUNDLED_DIR, Download
 
-DOWNLOADED = [name for name in datasets.KNOWN if name != "MNIST"]
+DOWNLOADED = [name for name in datasets.DATASETS if name != "MNIST"]
 # One for each way in which archives are made.
 KINDS = ["FashionMNIST", "KMNIST", "QMNIST", "EMNIST-letters"]
 
@@ -60,7 +60,7 @@ def choose_parts(name: str, train_size: int = 300, test_size: int = 60) -> Parts
         content = file.read(IMAGE_HEADER_BYTES + size * IMAGE_BYTES)
     pixels = numpy.frombuffer(content, numpy.uint8, offset=IMAGE_HEADER_BYTES)
     images = pixels.reshape(size, 28, 28)
-    labels = numpy.arange(size) * 7 % len(datasets.KNOWN[name].classes)
+    labels = numpy.arange(size) * 7 % len(datasets.DATASETS[name].classes)
     return Parts(
         Part(images[:train_size], labels[:train_size]),
         Part(images[train_size:], labels[train_size:]),
@@ -77,16 +77,16 @@ def encode_idx(array: NDArray[numpy.generic]) -> bytes:
 
 def encode_files(name: str, parts: Parts) -> dict[str, bytes]:
     """Return the four files as they are unpacked, by their names."""
-    download = datasets.KNOWN[name]
+    download = datasets.DATASETS[name]
     files = {}
     for pair, part in zip((download.train, download.test), parts, strict=True):
         images = part.images
         labels = part.labels
-        if download.source is EMNIST:
+        if download.dataset_class is EMNIST:
             images = images.transpose(0, 2, 1)
         if name == "EMNIST-letters":
             labels = labels + 1
-        if download.source is QMNIST:
+        if download.dataset_class is QMNIST:
             # Beside the class, who wrote the digit and where: other numbers.
             columns = numpy.arange(QMNIST_COLUMNS, dtype=numpy.int32) * 70_000
             table = labels[:, None].astype(numpy.int32) + columns
@@ -102,7 +102,7 @@ def pack_archives(name: str, files: dict[str, bytes]) -> Archives:
     packed = {
         f"{file}.gz": gzip.compress(content, mtime=0) for file, content in files.items()
     }
-    if datasets.KNOWN[name].source is not EMNIST:
+    if datasets.DATASETS[name].dataset_class is not EMNIST:
         return packed
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -125,8 +125,8 @@ def expect_archives(
     address: str,
 ) -> None:
     """Have torchvision, and this package, know the small files in place of theirs."""
-    download = datasets.KNOWN[name]
-    source = download.source
+    download = datasets.DATASETS[name]
+    source = download.dataset_class
     sums = {file: compute_md5(content) for file, content in archives.items()}
     if source is EMNIST:
         ((archive, md5),) = sums.items()
@@ -144,7 +144,7 @@ def expect_archives(
     if download.md5:
         md5s = {file: compute_md5(content) for file, content in files.items()}
         known: Download = dataclasses.replace(download, md5=md5s)
-        monkeypatch.setitem(datasets.KNOWN, name, known)
+        monkeypatch.setitem(datasets.DATASETS, name, known)
 
 
 class Host(ThreadingHTTPServer):

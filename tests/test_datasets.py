@@ -17,8 +17,9 @@ from support import QUIET_TRAINER, RunCommand, get_error_line
 from torch import Tensor
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, datasets
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo, measure_images
+from mlp_lightning.datasets import measure_images
 from mlp_lightning.errors import SettingError
+from mlp_lightning.info import MNIST_INFO, DatasetInfo
 
 SMALL_FIT = [
     "--data.val_size=60",
@@ -182,7 +183,7 @@ def go_round(name: str, parts: Parts, cli: RunCommand) -> None:
     assert fitted.code == 0, fitted
     checkpoint = torch.load(CHECKPOINT, weights_only=True)
     info = DatasetInfo.from_settings(checkpoint["hyper_parameters"]["info"])
-    assert (info.name, info.classes) == (name, datasets.KNOWN[name].classes)
+    assert (info.name, info.classes) == (name, datasets.DATASETS[name].classes)
     assert_measured(info, parts.train.images)
     model = MLPClassifier.load_from_checkpoint(CHECKPOINT, "cpu", weights_only=True)
     images = torch.tensor(parts.test.images)

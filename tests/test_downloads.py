@@ -21,9 +21,9 @@ from small_datasets import (
     offer,
     run_host,
 )
-from torchvision.datasets import EMNIST, utils
+from torchvision.datasets import utils
 
-from mlp_lightning import datasets
+from mlp_lightning import datasets, downloads
 from mlp_lightning.downloads import DownloadedImages
 from mlp_lightning.errors import SettingError
 
@@ -56,7 +56,7 @@ class Offer(NamedTuple):
     def check(self) -> None:
         """Check that all is there, verified and read, and nothing else."""
         source = self.check_images()
-        kept = {} if datasets.KNOWN[self.name].md5 else self.host.archives
+        kept = {} if datasets.DATASETS[self.name].md5 else self.host.archives
         assert set(os.listdir(source.raw_dir)) == {*self.files, *kept}
 
     def check_images(self) -> DownloadedImages:
@@ -119,7 +119,7 @@ def test_it_is_downloaded_verified_and_read(
 ) -> None:
     offered.check()
     assert set(offered.host.asked) == set(offered.host.archives)
-    place = datasets.KNOWN[offered.name].find_host()
+    place = datasets.DATASETS[offered.name].find_host()
     assert place.startswith(offered.host.address.rstrip("/"))
     said = f"Downloading {offered.name} from {place}\n"
     assert capfd.readouterr().out == said
@@ -133,8 +133,8 @@ def test_it_is_downloaded_verified_and_read(
 @each_dataset
 def test_torchvision_reads_the_same_classes(offered: Offer) -> None:
     """The labels mean the classes that torchvision names."""
-    download = datasets.KNOWN[offered.name]
-    dataset = download.source("data", download=True, **download.calls[0])
+    download = datasets.DATASETS[offered.name]
+    dataset = download.dataset_class("data", download=True, **download.calls[0])
     classes = [str(name) for name in dataset.classes]
     if offered.name == "EMNIST-letters":
         assert classes.pop(0) == "N/A"
@@ -198,14 +198,14 @@ def test_a_damaged_file_needs_no_network_if_its_archive_is_good(offered: Offer) 
 def test_a_host_that_fails_is_named(
     offered: Offer, failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    download = datasets.KNOWN[offered.name]
+    download = datasets.DATASETS[offered.name]
     if failure == "is not there":
         nobody = "http://127.0.0.1:9/"
         for name in ("mirrors", "url", "resources"):
-            if hasattr(download.source, name):
-                known = repr(getattr(download.source, name))
+            if hasattr(download.dataset_class, name):
+                known = repr(getattr(download.dataset_class, name))
                 moved = known.replace(offered.host.address, nobody)
-                monkeypatch.setattr(download.source, name, eval(moved))
+                monkeypatch.setattr(download.dataset_class, name, eval(moved))
     place = download.find_host()
     offered.host.failure = failure
     source = offered.open()
@@ -214,7 +214,7 @@ def test_a_host_that_fails_is_named(
     message = str(caught.value)
     assert message.startswith(f"{offered.name} cannot be downloaded from {place}: ")
     assert message.endswith(": connect, or try again later")
-    if failure == "404" and hasattr(download.source, "mirrors"):
+    if failure == "404" and hasattr(download.dataset_class, "mirrors"):
         del caught
         gc.collect()  # torchvision keeps an answer, and its socket, in its error
     assert list_files(Path("data")) == [
@@ -268,21 +268,29 @@ def test_a_full_disk_is_named(offered: Offer, monkeypatch: pytest.MonkeyPatch) -
     assert os.listdir("data/KMNIST/raw") == []
 
 
-@pytest.mark.parametrize("offered", ["EMNIST-digits"], indirect=True)
-def test_any_damage_of_the_outer_archive_is_seen(offered: Offer) -> None:
-    """Each byte of its directory may be wrong, and Python's zipfile say anything."""
+def test_a_full_disk_is_named_while_archives_are_copied(
+    offered: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     offered.check()
-    source = offered.open()
-    archive = source.raw_dir / os.path.basename(EMNIST.url)
-    content = archive.read_bytes()
-    directory = content.index(b"PK\x01\x02")
-    file = datasets.KNOWN[offered.name].train.images
-    for place in [*range(40), *range(directory, len(content))]:
-        changed = bytearray(content)
-        changed[place] ^= 0xFF
-        archive.write_bytes(changed)
-        source.read_trailer(file)  # a trailer, or None, and no error
-    archive.write_bytes(content)
+    (offered.open().raw_dir / "train-labels-idx1-ubyte").unlink()
+
+    def fill(source: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device", str(source))
+
+    monkeypatch.setattr("shutil.copy", fill)
+    with pytest.raises(OSError, match=r"^data.KMNIST.raw cannot be written, No space"):
+        offered.open().prepare()
+
+
+def test_good_archives_of_another_data_set_are_not_taken(
+    offered: Offer, data_dir: Path
+) -> None:
+    """MNIST's files have the names of KMNIST's."""
+    raw_dir = offered.open().raw_dir
+    shutil.copytree(data_dir / "MNIST" / "raw", raw_dir)
+    for archive in downloads.BUNDLED_DIR.glob("*.gz"):
+        shutil.copy(archive, raw_dir)
+    assert len(offered.open().find_bad_files()) == 4
     offered.check()
 
 

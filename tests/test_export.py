@@ -30,9 +30,9 @@ from torch import nn
 
 from mlp_lightning import MLPClassifier, MNISTDataModule, export, webpage
 from mlp_lightning.__main__ import main
-from mlp_lightning.datasets import MNIST_INFO
 from mlp_lightning.errors import SettingError
 from mlp_lightning.handwriting import read_digit
+from mlp_lightning.info import MNIST_INFO
 from mlp_lightning.mlp import MLP
 
 CONFIGS = ROOT / "configs"

@@ -12,11 +12,11 @@ from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torchvision.datasets import EMNIST, FashionMNIST
 
 from mlp_lightning import MLPClassifier, MNISTDataModule
-from mlp_lightning.datasets import MNIST_INFO, DatasetInfo
 from mlp_lightning.drawing import fit_title, image_grid
 from mlp_lightning.figures import draw_training_images
+from mlp_lightning.info import MNIST_INFO, DatasetInfo, get_info
 from mlp_lightning.mlp import CLASS_NAMES
-from mlp_lightning.names import clean_name, get_info, get_names, name_kind
+from mlp_lightning.names import clean_name, get_names, name_kind
 from mlp_lightning.predictions import Answer, Source
 from mlp_lightning.tensorboard import make_layout
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from mlp_lightning import data, webpage
 from mlp_lightning.__main__ import main
 from mlp_lightning.classifier import MLPClassifier
-from mlp_lightning.datasets import KNOWN, DatasetInfo
+from mlp_lightning.datasets import DATASETS
 from mlp_lightning.folders import read_picture
+from mlp_lightning.info import DatasetInfo
 from mlp_lightning.mlp import normalise
 
 LONG_NAME = "a very long name, with many words, " + "x" * 120
@@ -269,8 +270,8 @@ def show_on_screen(page: Any, width: int) -> None:
     "classes",
     [
         ODD_NAMES,
-        KNOWN["FashionMNIST"].classes,
-        KNOWN["EMNIST-balanced"].classes,
+        DATASETS["FashionMNIST"].classes,
+        DATASETS["EMNIST-balanced"].classes,
         [f"{LONG_NAME} {number}" for number in range(47)],
         [f"class {number}" for number in range(150)],
     ],
@@ -309,7 +310,7 @@ def test_any_classes_fit_all_screens(
 def test_of_many_classes_the_most_probable_have_bars(
     open_page: OpenPage, driver: Any
 ) -> None:
-    names = KNOWN["EMNIST-balanced"].classes
+    names = DATASETS["EMNIST-balanced"].classes
     model = open_page(DatasetInfo("EMNIST-balanced", names, 0.17, 0.33))
     images, _ = make_images(len(names))
     expected = model.probabilities(images[:1])[0].topk(10)
