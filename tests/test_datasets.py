@@ -277,3 +277,9 @@ def test_a_host_that_fails_is_one_line(cli: RunCommand, host: Host) -> None:
     line = get_error_line(cli("fit", "--data.dataset=KMNIST", *SMALL_FIT))
     assert line == "--data.data_dir: cannot be written, File exists: data/KMNIST/raw"
     assert not Path("lightning_logs").exists()
+
+
+@pytest.mark.parametrize("words", ["={name: KMNIST}", ".name=KMNIST"])
+def test_a_data_set_is_named_by_text_alone(words: str, cli: RunCommand) -> None:
+    line = get_error_line(cli("fit", f"--data.dataset{words}"))
+    assert line == "--data.dataset: must be a name or a folder"

@@ -1,5 +1,6 @@
 """Pictures of one's own as a data set."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -189,6 +190,12 @@ def test_a_folder_without_pictures_is_refused(left: str, folder: Path) -> None:
     (folder / left).mkdir(parents=True)
     layout = "train/CLASS/PICTURE and test/CLASS/PICTURE, with 2 classes or more"
     assert refuse(folder) == f"dataset: {folder} must hold {layout}"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb"])
+def test_a_name_that_cannot_be_printed_is_refused(name: bytes, folder: Path) -> None:
+    os.mkdir(os.fsencode(folder / "train") + b"/" + name)
+    assert f"{name!r}"[2:-1] in refuse(folder)
 
 
 def test_a_single_class_is_refused(folder: Path) -> None:
