@@ -34,7 +34,8 @@ SPLIT_SEED = 0  # its own, so that another training seed moves no image between 
 EVAL_BATCH_SIZE = 1_000  # without gradients, larger batches are faster
 NO_AUGMENTATION = Augmentation()
 PICTURES_AS_THEY_ARE = (
-    "Pictures are taken as they are, made 28 x 28: they should look like the images of "
+    "Pictures are made grey and 28 x 28, with black beside what is not square, and "
+    "else taken as they are: they should look like the images of "
 )
 
 

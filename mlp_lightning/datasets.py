@@ -1,5 +1,6 @@
 """The data sets that a network can be trained on."""
 
+import difflib
 import math
 import os
 from collections.abc import Sequence
@@ -114,12 +115,15 @@ def check_same_images(expected: DatasetInfo, found: DatasetInfo) -> None:
     """
     if replace(found, name=expected.name) == expected:
         return
-    if may_be_same(expected.name, found.name):
-        text = f"the images of {found.name} are not those that the network is for"
-        advice = "bring them back, or begin a new run"
-    else:
+    if not may_be_same(expected.name, found.name):
         text = f"the network is for {expected.name}, and the images are {found.name}"
         advice = "give it the data module's `info`"
+    elif expected.classes != found.classes:
+        text = f"the classes of {found.name} are {', '.join(found.classes)}"
+        advice = f"the network is for {', '.join(expected.classes)}"
+    else:
+        text = f"the images of {found.name} are not those that the network is for"
+        advice = "bring them back, or begin a new run"
     raise SettingError(f"dataset: {text}: {advice}")
 
 
@@ -139,7 +143,10 @@ def open_dataset(name: str, data_dir: str, classes: Sequence[str] = ()) -> Image
     folder = os.path.expanduser(name)
     if not classes and not os.path.isdir(folder):
         names = ", ".join(DATASETS)
-        raise SettingError(f"dataset: must be {names} or a folder, got {name}")
+        similar = difflib.get_close_matches(name, DATASETS, 1)
+        question = f"; did you mean {similar[0]}?" if similar else ""
+        text = f"must be {names} or a folder, got {name}{question}"
+        raise SettingError(f"dataset: {text}")
     return PictureFolder(folder, classes)
 
 

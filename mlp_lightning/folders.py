@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from mlp_lightning.errors import SettingError
+from mlp_lightning.errors import SettingError, print_rank_zero
 from mlp_lightning.pictures import FilePath, PictureError, open_picture
 
 IMAGE_SIDE = 28  # pixels
@@ -38,6 +38,7 @@ class PictureFolder:
         if len(self.classes) < MIN_CLASSES:
             text = f"{folder} must hold {LAYOUT}, with {MIN_CLASSES} classes or more"
             raise SettingError(f"dataset: {text}")
+        self.check_classes("test")
 
     def list_classes(self, part: str) -> tuple[str, ...]:
         """Return the names of the folders in a part, sorted.
@@ -52,8 +53,19 @@ class PictureFolder:
                 raise SettingError(f"dataset: {text}")
         return tuple(path.name for path in folders)
 
+    def check_classes(self, part: str) -> None:
+        """Raise SettingError if a part has other classes than there are."""
+        for name in self.list_classes(part):
+            if name not in self.classes:
+                known = ", ".join(self.classes)
+                text = f"{self.folder / part / name} is none of the classes {known}"
+                raise SettingError(f"dataset: {text}")
+
     def prepare(self) -> None:
-        """Do nothing: all is where the user has put it."""
+        """Say if there are no test images; all else is where the user has put it."""
+        folder = self.folder / "test"
+        if self.folder.is_dir() and not folder.is_dir():
+            print_rank_zero(f"There is no {folder}: test and export will need it")
 
     def read(self, part: str) -> tuple[Tensor, Tensor]:
         """Return the images, uint8 (n, 28, 28), and labels, int64 (n,), of a part.
@@ -62,18 +74,21 @@ class PictureFolder:
             part: train or test.
 
         Raises:
-            SettingError: If there is none, if a file is no picture, or a class not one
-                of the training images'.
+            SettingError: If a class has no training picture, if there is no picture at
+                all, if a file is none, or a class not one of the training pictures'.
         """
-        for name in self.list_classes(part):
-            if name not in self.classes:
-                known = ", ".join(self.classes)
-                text = f"{self.folder / part / name} is none of the classes {known}"
-                raise SettingError(f"dataset: {text}")
+        if not self.folder.is_dir():
+            text = f"{self.folder} is gone: say where it is now"
+            raise SettingError(f"dataset: {text}, as --data.dataset NEW/PLACE")
+        self.check_classes(part)
         images = []
         labels = []
         for label, name in enumerate(self.classes):
-            for path in list_visible(self.folder / part / name):
+            paths = list(list_visible(self.folder / part / name))
+            if part == "train" and not paths:
+                text = f"no picture in {self.folder / part / name}"
+                raise SettingError(f"dataset: {text}")
+            for path in paths:
                 images.append(read_file(path))
                 labels.append(label)
         if not images:

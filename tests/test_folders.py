@@ -192,6 +192,20 @@ def test_a_folder_without_pictures_is_refused(left: str, folder: Path) -> None:
     assert refuse(folder) == f"dataset: {folder} must hold {layout}"
 
 
+def test_a_class_without_training_pictures_is_refused(folder: Path) -> None:
+    (folder / "train" / "third").mkdir()
+    assert refuse(folder) == "dataset: no picture in my pictures/train/third"
+
+
+def test_missing_test_pictures_are_said_at_once(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "test")
+    MNISTDataModule(dataset=str(folder)).prepare_data()
+    expected = "There is no my pictures/test: test and export will need it\n"
+    assert capsys.readouterr().out == expected
+
+
 @pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb"])
 def test_a_name_that_cannot_be_printed_is_refused(name: bytes, folder: Path) -> None:
     os.mkdir(os.fsencode(folder / "train") + b"/" + name)
@@ -229,7 +243,10 @@ def test_a_folder_may_move(folder: Path, cli: RunCommand) -> None:
     place = folder.rename("new place")
     moved = "--data.dataset=new place"
     missing = get_error_line(cli("test"))
-    assert missing == "--data.dataset: no picture in my pictures/test"
+    assert missing == (
+        "--data.dataset: my pictures is gone: say where it is now, "
+        "as --data.dataset NEW/PLACE"
+    )
     assert cli("test", "--figures=false", moved).code == 0
     assert Path("lightning_logs/version_0/test.json").read_text() == accuracy
     prolonged = cli("fit", "--ckpt_path=last", "--trainer.max_epochs=3", moved)
@@ -259,7 +276,8 @@ def add_a_picture(folder: Path) -> None:
 
 
 def rename_a_class(folder: Path) -> None:
-    (folder / "train" / CLASSES[0]).rename(folder / "train" / "Aegean")
+    for part in ("train", "test"):
+        (folder / part / CLASSES[0]).rename(folder / part / "Aegean")
 
 
 def add_a_class(folder: Path) -> None:
@@ -272,14 +290,23 @@ def test_a_run_goes_on_with_the_same_pictures_alone(
 ) -> None:
     before = read_state("lightning_logs/version_0")["global_step"]
     go_on = ["--ckpt_path=last", "--trainer.max_epochs=3"]
-    for change in (add_a_picture, rename_a_class, add_a_class):
+    other_images = (
+        "the images of my pictures are not those that the network is for: bring them "
+        "back, or begin a new run"
+    )
+    network = "the network is for two words, Ägäis"
+    for change, text in (
+        (add_a_picture, other_images),
+        (rename_a_class, f"the classes of my pictures are Aegean, Ägäis: {network}"),
+        (
+            add_a_class,
+            f"the classes of my pictures are third, two words, Ägäis: {network}",
+        ),
+    ):
         shutil.rmtree(folder)
         write_pictures(folder)
         change(folder)
-        assert get_error_line(cli("fit", *go_on)) == (
-            "--data.dataset: the images of my pictures are not those that the network "
-            "is for: bring them back, or begin a new run"
-        )
+        assert get_error_line(cli("fit", *go_on)) == f"--data.dataset: {text}"
     assert read_state("lightning_logs/version_0")["global_step"] == before
 
 
@@ -296,4 +323,5 @@ def test_val_size_must_leave_images_to_train_on(cli: RunCommand) -> None:
 def test_a_name_that_means_nothing_is_refused(name: str, cli: RunCommand) -> None:
     line = get_error_line(cli("fit", f"--data.dataset={name}"))
     assert line.startswith("--data.dataset: must be MNIST, FashionMNIST, ")
-    assert line.endswith(f" or a folder, got {name}".rstrip())
+    question = "; did you mean FashionMNIST?" if name == "Fashion-MNIST" else ""
+    assert line.endswith(f" or a folder, got {name}".rstrip() + question)

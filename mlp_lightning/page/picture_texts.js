@@ -6,10 +6,10 @@ const PICTURE_TEXTS = {
   paper: ["Board to paint on", "画板"],
   sample: ["Test image {number}: {name}", "第 {number} 张测试图片：{name}"],
   howToDraw: [
-    "Take a test image, or drop a picture anywhere. It should look as the test images do: bright on black, alone, and "
+    "Take a test image, or drop a picture anywhere. It should look as the test images do, alone, and "
       + "filling the picture. Or paint with mouse, finger or pen. By keyboard: the arrow keys move the pen, the space "
       + "bar lowers and lifts it, Escape clears.",
-    "选一张测试图片，或把图片拖到页面上。它应当像测试图片那样：黑底，亮的图案，只有一个，占满画面。也可以用鼠标、手指或笔来画。"
+    "选一张测试图片，或把图片拖到页面上。它应当像测试图片那样，只有一个图案，占满画面。也可以用鼠标、手指或笔来画。"
       + "用键盘：方向键移动笔，空格键落笔、提笔，Esc 键清除。",
   ],
   isSure: ["{name}: {percent}", "{name}：{percent}"],
