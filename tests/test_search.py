@@ -15,15 +15,10 @@ from support import ROOT, Outcome, get_error_line
 
 from mlp_lightning.__main__ import main
 from mlp_lightning.errors import SettingError
-from mlp_lightning.search.command import open_study
+from mlp_lightning.search.command import prepare_study
 from mlp_lightning.search.plan import Plan, make_plan
-from mlp_lightning.search.sampler import (
-    INDEX,
-    IndexedHyperband,
-    StatelessSampler,
-    list_trials,
-    note_index,
-)
+from mlp_lightning.search.records import INDEX, list_trials, note_index
+from mlp_lightning.search.sampler import IndexedHyperband, StatelessSampler
 from mlp_lightning.search.space import list_examples, read_space, suggest_settings
 from mlp_lightning.search.storage import RETRY, Watch
 from mlp_lightning.search.study import Study, read_study
@@ -42,6 +37,7 @@ SPACE = {
         "units": {"low": 8, "high": 64, "log": True},
     },
 }
+RANGE = {"low": 1, "high": 2}
 STUDY = {"space": DROPOUT, "trials": 2}
 RunSearch = Callable[..., Outcome]
 
@@ -79,7 +75,6 @@ def search(
         ({**STUDY, "pruned": "median"}, "'pruned'"),
         ({**STUDY, "config": "none.yaml"}, "config: there is no file none.yaml"),
         ({**STUDY, "space": {}}, "space: must name the settings to search"),
-        ({**STUDY, "storage": "sqlite:////none/it.db"}, "storage: unable to open"),
         ({**STUDY, "storage": "hello"}, "storage: Could not parse"),
         ({**STUDY, "storage": "mysql+none://x/y"}, "storage: "),
         ({**STUDY, "space": {"model.dropuot": {"low": 0, "high": 1}}}, "--model.dropo"),
@@ -106,14 +101,25 @@ def test_a_bad_study_is_refused(content: Any, reason: str, search: RunSearch) ->
         ({"choices": []}, "x: choices must be a list"),
         ({"choices": [[1], [1]]}, "x: choices must differ"),
         ({"choices": [1], "when": {"y": 1}}, "x: when must name settings before it"),
-        ({"choices": [1], "when": {"a": 3}}, "x: a is never 3"),
+        ({"choices": [1], "when": {"model.a": 3}}, "x: model.a is never 3"),
         ({"choices": [1], "when": ["a"]}, "x: when must name settings and values"),
+        ({"choices": [1], "when": {"model.layers": 1}}, "x: no setting may depend on"),
+        ({"layers": {**RANGE, "when": 3}, "units": RANGE}, "layers: takes low, high"),
+        ({**RANGE, "step": float("inf")}, "x: step must be above 0, and finite"),
+        ({"low": 1, "high": 10**20}, "x: high: must be below 2**63"),
+        ({"choices": [10**20]}, "x: must be below 2**63"),
         ({"layers": {"low": -1, "high": 1}, "units": {"low": 1, "high": 2}}, "least 0"),
     ],
 )
 def test_a_bad_space_is_refused(description: Any, reason: str) -> None:
     with pytest.raises(SettingError) as refusal:
-        read_space({"a": {"choices": [1, 2]}, "x": description})
+        read_space(
+            {
+                "model.a": {"choices": [1, 2]},
+                "model.layers": {"layers": RANGE, "units": RANGE},
+                "model.x": description,
+            }
+        )
     assert reason in str(refusal.value)
 
 
@@ -151,11 +157,11 @@ def make_plan_for(content: dict[str, Any]) -> Plan:
 
 
 def test_another_study_in_the_database_is_refused(workplace: Path) -> None:
-    assert open_study(make_plan_for(STUDY)).study_name == "study"
+    assert prepare_study(make_plan_for(STUDY)).study_name == "study"
     more = {**STUDY, "trials": 9, "minutes": 1}  # which may change
-    assert open_study(make_plan_for(more)).study_name == "study"
+    assert prepare_study(make_plan_for(more)).study_name == "study"
     with pytest.raises(SettingError, match="has a study study with another seed"):
-        open_study(make_plan_for({**STUDY, "seed": 1}))
+        prepare_study(make_plan_for({**STUDY, "seed": 1}))
 
 
 @pytest.mark.search

@@ -20,9 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 from support import read_curves
 
-from mlp_lightning.search.sampler import list_trials
-from mlp_lightning.search.storage import ENDED
-from mlp_lightning.search.trials import RUN, TOKEN_NAME
+from mlp_lightning.search.records import ENDED, RUN, list_trials
+from mlp_lightning.search.trials import TOKEN_NAME
 
 pytestmark = [
     pytest.mark.search,

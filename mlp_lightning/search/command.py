@@ -106,22 +106,31 @@ def exit_at_sigterm() -> Iterator[None]:
 def search(plan: "Plan") -> None:
     """Run the trials that are left, and report what all have found."""
     from mlp_lightning.search import report, storage
+    from mlp_lightning.search.crew import WorkerError
 
-    opened = open_study(plan)
+    opened = prepare_study(plan)
+    is_whole = True
+    failure: WorkerError | None = None
     try:
-        is_whole = run_trials(plan, opened)
+        try:
+            is_whole = run_trials(plan, opened)
+        except WorkerError as error:
+            failure = error
         report.report_study(plan, opened)
     except storage.BROKEN as error:
-        raise OSError(f"storage: {storage.find_reason(error)}") from error
+        raise storage.explain(error) from error
+    if failure is not None:
+        errors.exit_with_error(failure.code, str(failure))
     if not is_whole:
         print(f"{plan.study.minutes:g} minutes are over; to go on: {plan.command}")
 
 
-def open_study(plan: "Plan") -> "optuna.Study":
+def prepare_study(plan: "Plan") -> "optuna.Study":
     """Open the study's database, and make it if there is none.
 
     Raises:
-        SettingError: If it cannot be opened, or has another study by this name.
+        SettingError: If it is no database, or has another study by this name.
+        OSError: If it does not work.
     """
     from mlp_lightning.search import sampler, storage
 
@@ -139,14 +148,15 @@ def open_study(plan: "Plan") -> "optuna.Study":
         )
         storage.check_definition(opened, plan.definition)
     except storage.BROKEN as error:
-        raise SettingError(f"storage: {storage.find_reason(error)}") from error
+        raise storage.explain(error) from error
     return opened
 
 
 def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
     """Run the trials that are left; return whether all are done in time."""
     from mlp_lightning.search.crew import Crew
-    from mlp_lightning.search.storage import POLL_SECONDS, Watch, count_ended
+    from mlp_lightning.search.records import count_ended
+    from mlp_lightning.search.storage import POLL_SECONDS, Watch
 
     watch = Watch(opened)
     if watch.list_running():
@@ -188,8 +198,8 @@ class Progress:
 
     def show(self, opened: "optuna.Study") -> None:
         """Show how many trials have ended, and the best of them."""
+        from mlp_lightning.search.records import count_ended
         from mlp_lightning.search.report import describe_best
-        from mlp_lightning.search.storage import count_ended
 
         best = describe_best(opened)
         ended = count_ended(opened)
