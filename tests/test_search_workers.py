@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 from support import read_curves
 
+from mlp_lightning.runs import read_checkpoint
 from mlp_lightning.search.records import ENDED, RUN, list_trials
 from mlp_lightning.search.trials import TOKEN_NAME
 
@@ -135,8 +136,16 @@ def describe(trial: FrozenTrial) -> dict[str, Any]:
         "reported": trial.intermediate_values,
         "outcome": trial.user_attrs.get("outcome"),
         "index": trial.user_attrs["index"],
-        "weights": read_curves(trial.user_attrs[RUN])["train/loss"],
+        "loss": read_curves(trial.user_attrs[RUN])["train/loss"],
+        "weights": read_weights(Path(trial.user_attrs[RUN])),
     }
+
+
+def read_weights(run: Path) -> dict[str, bytes]:
+    """Return the last weights of a run, bit for bit."""
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    weights = checkpoint["state_dict"].items()
+    return {name: tensor.numpy().tobytes() for name, tensor in weights}
 
 
 def read_steps(file: Path, folder: Path) -> list[int]:
@@ -175,23 +184,23 @@ def test_both_workers_are_killed_twice(
     start_search: StartSearch, workplace: Path
 ) -> None:
     generator = random.Random(0)
-    path = write_study(workplace, trials=30)
+    path = write_study(workplace, trials=16)
     search = start_search(path, "--workers=2")
-    for count in (3, 10):
+    for count in (2, 6):
         wait_for_trials(search, count)
         for worker in list_workers(search):
             time.sleep(generator.uniform(0, 2))
             kill(worker)
         time.sleep(generator.uniform(0, 2))
     # once more, with the process that would start new ones
-    wait_for_trials(search, 20)
+    wait_for_trials(search, 10)
     workers = list_workers(search)
     search.kill()
     for worker in workers:
         kill(worker)
     out = finish(start_search(path, "--workers=2"))
-    assert "30 trials: " in out
-    check_trials(load(), 30, workplace / "scratch")
+    assert "16 trials: " in out
+    check_trials(load(), 16, workplace / "scratch")
     best = Path("lightning_logs/search_study/best.yaml")
     assert yaml.safe_load(best.read_text())["model"]["hidden_sizes"]
 
@@ -201,19 +210,22 @@ def test_a_killed_study_is_that_of_one_left_alone(
     pruner: str, start_search: StartSearch, workplace: Path
 ) -> None:
     generator = random.Random(1)
-    path = write_study(workplace, trials=14, seed=7, pruner=pruner)
+    path = write_study(workplace, trials=10, seed=7, pruner=pruner)
     finish(start_search(path))
     expected = [describe(trial) for trial in list_trials(load())]
     assert {trial["state"] for trial in expected} == set(ENDED)
     shutil.rmtree("lightning_logs")
     search = start_search(path)
-    wait_for_trials(search, 3)
+    wait_for_trials(search, 2)
+    path.write_text("trials: 1")  # those that run have what was checked
+    (workplace / "base.yaml").write_text("figures: true")
     time.sleep(generator.uniform(0, 2))
     for worker in list_workers(search):
         kill(worker)
-    wait_for_trials(search, 9)
+    wait_for_trials(search, 6)
     time.sleep(generator.uniform(0, 2))
     search.kill()  # the worker stops by itself
+    write_study(workplace, trials=10, seed=7, pruner=pruner)
     finish(start_search(path))
     study = load()
     assert [describe(trial) for trial in list_trials(study)] == expected

@@ -116,7 +116,11 @@ def make_plan(study: Study, workers: int) -> Plan:
     if study.pruner == "hyperband" and not is_limited:
         raise SettingError("max_epochs: must be above 0 for hyperband")
     for example in list_examples(study.space):
-        check_training(CheckCLI(checked.list_words(example)))
+        words = checked.list_words(example)
+        try:
+            check_training(CheckCLI(words))
+        except SettingError as error:
+            raise SettingError(f"{study.path}: {error}") from error
     logs = logs_folder(cli.options.trainer.default_root_dir)
     return Plan(checked, workers, base, logs, max_epochs or 1)
 
