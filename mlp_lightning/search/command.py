@@ -108,19 +108,14 @@ def search(plan: "Plan") -> None:
     from mlp_lightning.search import report, storage
     from mlp_lightning.search.crew import WorkerError
 
-    opened = prepare_study(plan)
-    is_whole = True
-    failure: WorkerError | None = None
-    try:
+    with storage.explain_errors():
+        opened = prepare_study(plan)
         try:
             is_whole = run_trials(plan, opened)
-        except WorkerError as error:
-            failure = error
+        except WorkerError as failure:
+            report.report_study(plan, opened)
+            errors.exit_with_error(failure.code, str(failure))
         report.report_study(plan, opened)
-    except storage.BROKEN as error:
-        raise storage.explain(error) from error
-    if failure is not None:
-        errors.exit_with_error(failure.code, str(failure))
     if not is_whole:
         print(f"{plan.study.minutes:g} minutes are over; to go on: {plan.command}")
 
@@ -139,16 +134,13 @@ def prepare_study(plan: "Plan") -> "optuna.Study":
     if not study.storage:
         plan.folder.mkdir(parents=True, exist_ok=True)
     connected = storage.connect(plan.storage)
-    try:
-        opened = storage.open_study(
-            connected,
-            study.name,
-            sampler.StatelessSampler(study.seed),
-            sampler.make_pruner(study.pruner, study.seed, plan.max_epochs),
-        )
-        storage.check_definition(opened, plan.definition)
-    except storage.BROKEN as error:
-        raise storage.explain(error) from error
+    opened = storage.open_study(
+        connected,
+        study.name,
+        sampler.StatelessSampler(study.seed),
+        sampler.make_pruner(study.pruner, study.seed, plan.max_epochs),
+    )
+    storage.check_definition(opened, plan.definition)
     return opened
 
 

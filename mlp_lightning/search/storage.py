@@ -3,6 +3,8 @@
 import json
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -89,6 +91,15 @@ def explain(error: BaseException) -> Exception:
     lines = [*str(error).splitlines(), type(error).__name__]
     text = f"storage: {lines[0]}"
     return OSError(text) if has_failed else SettingError(text)
+
+
+@contextmanager
+def explain_errors() -> Iterator[None]:
+    """Raise OSError or SettingError where a database breaks."""
+    try:
+        yield
+    except BROKEN as error:
+        raise explain(error) from error
 
 
 def open_study(
