@@ -17,7 +17,12 @@ from optuna.storages import (
     fail_stale_trials,
 )
 from optuna.trial import TrialState
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from mlp_lightning.errors import SettingError
@@ -73,7 +78,8 @@ def connect(url: str) -> RDBStorage:
             )
         except (*UNUSABLE, RuntimeError) as error:  # RuntimeError: of another Optuna
             failure = explain(error)
-            if "already exists" not in str(error):
+            is_early = isinstance(error, IntegrityError)
+            if not is_early and "already exists" not in str(error):
                 break
             time.sleep(POLL_SECONDS)  # another process makes the tables
     raise failure
