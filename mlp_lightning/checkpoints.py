@@ -259,6 +259,14 @@ class RunCheckpoint(Checkpoint):
         trainer.save_checkpoint(path, weights_only=False)
 
 
+def read_best_score(run: Path) -> float:
+    """Return the best val/acc of a run, NOT_VALIDATED if it has none."""
+    checkpoint = RunCheckpoint()
+    checkpoint.use_run(run, "")
+    checkpoint.read_back()
+    return checkpoint.best_score
+
+
 def set_all(counters: dict[str, int], value: int) -> None:
     """Set ready, started, processed and completed, as they are between two batches."""
     counters.update(dict.fromkeys(counters, value))

@@ -46,6 +46,10 @@ class SettingError(ValueError):
     """
 
 
+class ReportedExit(SystemExit):
+    """Ends the program, which has said why."""
+
+
 # A module is missing if an option needs a package that is not installed.
 REFUSALS = (SettingError, MisconfigurationException, ModuleNotFoundError)
 FAILURES = (
@@ -114,7 +118,7 @@ def exit_with_error(code: int, message: str) -> NoReturn:
     """Print the message as one line, and exit."""
     one_line = " ".join(message.split())
     print_rank_zero(f"{PROGRAM}: error: {one_line}", error=True)
-    sys.exit(code)
+    raise ReportedExit(code)
 
 
 def find_exit_code(error: Exception) -> int | None:
@@ -224,6 +228,8 @@ def report_errors(
     """
     try:
         yield
+    except ReportedExit:
+        raise
     except (KeyboardInterrupt, SystemExit) as stop:
         code = find_signal_code(stop)
         if code is None:

@@ -1,32 +1,35 @@
 """A study is checked before its first trial, and its choices have no state."""
 
+import datetime
 import itertools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+import torch
 import yaml
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 from support import ROOT, Outcome, get_error_line
 
 from mlp_lightning.__main__ import main
+from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError
-from mlp_lightning.search.command import open_study
-from mlp_lightning.search.plan import Plan, make_plan
-from mlp_lightning.search.sampler import (
-    INDEX,
-    IndexedHyperband,
-    StatelessSampler,
-    list_trials,
-    note_index,
-)
+from mlp_lightning.locks import RunInUseError
+from mlp_lightning.search.command import prepare_study
+from mlp_lightning.search.crew import WorkerError
+from mlp_lightning.search.plan import CheckCLI, Plan, make_plan
+from mlp_lightning.search.records import INDEX, TOKEN, list_trials, note_index
+from mlp_lightning.search.report import count_outcomes, describe_best, report_study
+from mlp_lightning.search.sampler import IndexedHyperband, StatelessSampler
 from mlp_lightning.search.space import list_examples, read_space, suggest_settings
 from mlp_lightning.search.storage import RETRY, Watch
 from mlp_lightning.search.study import Study, read_study
+from mlp_lightning.search.trials import QUIET, TOKEN_NAME, is_refusal
 from mlp_lightning.search.worker import work
 
 pytestmark = pytest.mark.filterwarnings(  # of Optuna, which the command hides
@@ -42,7 +45,19 @@ SPACE = {
         "units": {"low": 8, "high": 64, "log": True},
     },
 }
+RANGE = {"low": 1, "high": 2}
 STUDY = {"space": DROPOUT, "trials": 2}
+SHORT = {
+    "data": {"val_size": 58740},
+    "trainer": {"limit_val_batches": 1, "max_epochs": 1, "log_every_n_steps": 1},
+    "figures": False,
+}
+RISKY = {  # momentum 0 is refused with nesterov, and the higher rate diverges
+    "model.optimizer": {"choices": ["SGD"]},
+    "model.optimizer.init_args.lr": {"choices": [0.1, 1e30]},
+    "model.optimizer.init_args.momentum": {"choices": [0.9, 0]},
+    "model.optimizer.init_args.nesterov": {"choices": [False, True]},
+}
 RunSearch = Callable[..., Outcome]
 
 
@@ -79,7 +94,6 @@ def search(
         ({**STUDY, "pruned": "median"}, "'pruned'"),
         ({**STUDY, "config": "none.yaml"}, "config: there is no file none.yaml"),
         ({**STUDY, "space": {}}, "space: must name the settings to search"),
-        ({**STUDY, "storage": "sqlite:////none/it.db"}, "storage: unable to open"),
         ({**STUDY, "storage": "hello"}, "storage: Could not parse"),
         ({**STUDY, "storage": "mysql+none://x/y"}, "storage: "),
         ({**STUDY, "space": {"model.dropuot": {"low": 0, "high": 1}}}, "--model.dropo"),
@@ -106,14 +120,25 @@ def test_a_bad_study_is_refused(content: Any, reason: str, search: RunSearch) ->
         ({"choices": []}, "x: choices must be a list"),
         ({"choices": [[1], [1]]}, "x: choices must differ"),
         ({"choices": [1], "when": {"y": 1}}, "x: when must name settings before it"),
-        ({"choices": [1], "when": {"a": 3}}, "x: a is never 3"),
+        ({"choices": [1], "when": {"model.a": 3}}, "x: model.a is never 3"),
         ({"choices": [1], "when": ["a"]}, "x: when must name settings and values"),
+        ({"choices": [1], "when": {"model.layers": 1}}, "x: no setting may depend on"),
+        ({"layers": {**RANGE, "when": 3}, "units": RANGE}, "layers: takes low, high"),
+        ({**RANGE, "step": float("inf")}, "x: step must be above 0, and finite"),
+        ({"low": 1, "high": 10**20}, "x: high: must be below 2**63"),
+        ({"choices": [10**20]}, "x: must be below 2**63"),
         ({"layers": {"low": -1, "high": 1}, "units": {"low": 1, "high": 2}}, "least 0"),
     ],
 )
 def test_a_bad_space_is_refused(description: Any, reason: str) -> None:
     with pytest.raises(SettingError) as refusal:
-        read_space({"a": {"choices": [1, 2]}, "x": description})
+        read_space(
+            {
+                "model.a": {"choices": [1, 2]},
+                "model.layers": {"layers": RANGE, "units": RANGE},
+                "model.x": description,
+            }
+        )
     assert reason in str(refusal.value)
 
 
@@ -124,6 +149,12 @@ def test_a_bad_space_is_refused(description: Any, reason: str) -> None:
         ({"data": {"val_size": 0}}, "val_size: "),
         ({"trainer": {"devices": 2, "accelerator": "cpu"}}, "devices: "),
         ({"trainer": {"max_epochs": -1}}, "max_epochs: must be above 0 for hyperband"),
+        ({"trainer": {"max_epochs": 0}}, "max_epochs: must be above 0"),
+        ({"trainer": {"max_steps": 3}}, "max_steps: "),
+        ({"trainer": {"limit_val_batches": 0}}, "limit_val_batches: "),
+        ({"trainer": {"check_val_every_n_epoch": 6}}, "check_val_every_n_epoch: "),
+        ({"trainer": {"fast_dev_run": True}}, "fast_dev_run: "),
+        ({"trainer": {"barebones": True}}, "barebones: "),
     ],
 )
 def test_a_base_without_trials_that_go_on_is_refused(
@@ -132,6 +163,92 @@ def test_a_base_without_trials_that_go_on_is_refused(
     Path("base.yaml").write_text(yaml.safe_dump(base))
     study = {**STUDY, "config": "base.yaml", "pruner": "hyperband"}
     assert reason in get_error_line(search(study))
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "reason"),
+    [
+        ("trainer.enable_checkpointing", [True, False], "enable_checkpointing: "),
+        ("data.val_size", [10000, 0], "val_size: "),
+        ("trainer.max_epochs", [1, 0], "max_epochs: "),
+        ("trainer.fast_dev_run", [False, True], "fast_dev_run: "),
+        ("model.dropout", [datetime.date(2020, 1, 1)], "--model.dropout: "),
+    ],
+)
+def test_choices_without_val_acc_are_refused(
+    name: str, choices: list[Any], reason: str, search: RunSearch
+) -> None:
+    study = {"space": {name: {"choices": choices}}, "trials": 1}
+    assert reason in get_error_line(search(study))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config",
+        "ckpt_path",
+        "print_config",
+        "help",
+        "figures",
+        "",
+        "data.data_dir",
+        "trainer.default_root_dir",
+        "trainer.devices",
+        "trainer.logger.init_args.name",
+    ],
+)
+def test_what_is_no_setting_of_a_training_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match="is no setting to search"):
+        read_space({name: {"choices": [1]}})
+
+
+def test_texts_that_are_whole_numbers_are_integers_beside_one() -> None:
+    def read(low: Any, high: Any) -> list[Any]:
+        (parameter,) = read_space({"model.x": {"low": low, "high": high}})
+        return parameter.domain.list_ends()
+
+    assert repr(read(1, "8")) == "[1, 8]"
+    assert repr(read("1e1", 80)) == "[10, 80]"
+    assert repr(read(0, 1.0)) == "[0.0, 1.0]"
+    assert repr(read(0, "1e-1")) == "[0.0, 0.1]"
+    assert repr(read("1e-3", "1e0")) == "[0.001, 1.0]"
+
+
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("sqlite:////none/it.db", "storage: unable to open"),
+        ("postgresql+psycopg://user:secret@127.0.0.1:1/x", "storage: connection fail"),
+    ],
+)
+def test_a_database_that_does_not_work_is_a_failure(
+    storage: str, reason: str, search: RunSearch
+) -> None:
+    line = get_error_line(search({**STUDY, "storage": storage}), 1)
+    assert reason in line
+    assert "secret" not in line
+
+
+def test_ctrl_c_during_the_checks_is_said_once(
+    search: RunSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(cli: CheckCLI) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CheckCLI, "before_instantiate_classes", interrupt)
+    assert get_error_line(search(STUDY), 130) == "interrupted"
+
+
+def test_what_was_found_is_reported_even_if_a_worker_fails(
+    search: RunSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(plan: Plan, opened: optuna.Study) -> bool:
+        raise WorkerError(1, "out of order")
+
+    monkeypatch.setattr("mlp_lightning.search.command.run_trials", fail)
+    outcome = search(STUDY)
+    assert get_error_line(outcome, 1) == "out of order"
+    assert "0 trials: 0 complete, 0 pruned" in outcome.out
 
 
 def test_bad_words_and_missing_packages_are_refused(
@@ -151,11 +268,105 @@ def make_plan_for(content: dict[str, Any]) -> Plan:
 
 
 def test_another_study_in_the_database_is_refused(workplace: Path) -> None:
-    assert open_study(make_plan_for(STUDY)).study_name == "study"
+    assert prepare_study(make_plan_for(STUDY)).study_name == "study"
     more = {**STUDY, "trials": 9, "minutes": 1}  # which may change
-    assert open_study(make_plan_for(more)).study_name == "study"
+    assert prepare_study(make_plan_for(more)).study_name == "study"
     with pytest.raises(SettingError, match="has a study study with another seed"):
-        open_study(make_plan_for({**STUDY, "seed": 1}))
+        prepare_study(make_plan_for({**STUDY, "seed": 1}))
+
+
+def test_a_path_may_have_any_character(workplace: Path) -> None:
+    logs = Path("what? 100%")
+    prepare_study(replace(make_plan_for(STUDY), logs=logs))
+    assert (logs / "search_study" / "study.db").is_file()
+
+
+@pytest.fixture
+def risky_plan(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """A study some of whose trials fail; its files change after they were checked."""
+    monkeypatch.setattr("sys.argv", ["mlp_lightning"])
+    forbid_test_images(monkeypatch)
+    base = Path("base.yaml")
+    base.write_text(yaml.safe_dump(SHORT))
+    study = Path("<study>.yaml")
+    content = {"config": "base.yaml", "space": RISKY, "trials": 8}
+    study.write_text(yaml.safe_dump(content, sort_keys=False))
+    plan = make_plan(read_study(study), 1)
+    base.write_text("model: {hidden_sizes: [1]}")
+    study.unlink()
+    return plan
+
+
+def test_trials_that_diverge_or_are_refused_are_counted(
+    risky_plan: Plan, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened = prepare_study(risky_plan)
+    work(risky_plan.study, opened, risky_plan.logs, settle=False)
+    capfd.readouterr()
+    report_study(risky_plan, opened)
+    summary, header, *rows = capfd.readouterr().out.splitlines()
+    pattern = r"8 trials: (\d) complete, 0 pruned, (\d) diverged, (\d) refused"
+    found = re.fullmatch(pattern, summary)
+    assert found is not None
+    counts = [int(count) for count in found.groups()]
+    assert sum(counts) == 8
+    assert min(counts) > 0
+    assert header.split() == ["val/acc", "run", "settings"]
+    rows = rows[: counts[0]]
+    assert all(re.search(r" version_\d +optimizer=SGD  lr=0\.1  ", row) for row in rows)
+    scores = [row.split()[0] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    page = (risky_plan.folder / "search.html").read_text(encoding="utf-8")
+    assert "<title>The study &lt;study&gt;</title>" in page
+    assert "val\\u002facc" in page  # as plotly writes it
+    assert '"text":"Objective Value"' not in page
+    main(["fit", "--config", str(risky_plan.folder / "best.yaml"), *QUIET])
+    assert f"val/acc {scores[0]}" in capfd.readouterr().out
+
+
+def forbid_test_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = MNISTDataModule.setup
+
+    def check_stage(data: MNISTDataModule, stage: str) -> None:
+        assert stage == "fit"
+        setup(data, stage)
+
+    monkeypatch.setattr(MNISTDataModule, "setup", check_stage)
+
+
+def test_a_training_that_was_not_validated_is_no_best(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(words: list[str], logs: Path, trial: optuna.Trial) -> None:
+        run = logs / f"version_{trial.number}"
+        run.mkdir(parents=True)
+        (run / TOKEN_NAME).write_text(trial.user_attrs[TOKEN])
+
+    monkeypatch.setattr("mlp_lightning.search.trials.train_or_resume", end)
+    study = make_study()
+    work(make_plan_for(STUDY).study, study, Path("lightning_logs"), settle=False)
+    line = "2 trials: 0 complete, 0 pruned, 2 without val/acc"
+    assert count_outcomes(study) == line
+    assert describe_best(study) == ""
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "expected"),
+    [
+        (SettingError("no"), 2, True),
+        (MemoryError(), 1, True),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), 1, True),
+        (RunInUseError("--ckpt_path: in use"), 2, False),
+        (OSError("disk full"), 1, False),
+        (None, 143, False),
+    ],
+)
+def test_which_ends_are_refusals(
+    cause: Exception | None, code: int, expected: bool
+) -> None:
+    stop = SystemExit(code)
+    stop.__context__ = cause
+    assert is_refusal(stop) == expected
 
 
 @pytest.mark.search

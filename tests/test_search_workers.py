@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 from support import read_curves
 
-from mlp_lightning.search.sampler import list_trials
-from mlp_lightning.search.storage import ENDED
-from mlp_lightning.search.trials import RUN, TOKEN_NAME
+from mlp_lightning.runs import read_checkpoint
+from mlp_lightning.search.records import ENDED, RUN, list_trials
+from mlp_lightning.search.trials import TOKEN_NAME
 
 pytestmark = [
     pytest.mark.search,
@@ -136,8 +136,16 @@ def describe(trial: FrozenTrial) -> dict[str, Any]:
         "reported": trial.intermediate_values,
         "outcome": trial.user_attrs.get("outcome"),
         "index": trial.user_attrs["index"],
-        "weights": read_curves(trial.user_attrs[RUN])["train/loss"],
+        "loss": read_curves(trial.user_attrs[RUN])["train/loss"],
+        "weights": read_weights(Path(trial.user_attrs[RUN])),
     }
+
+
+def read_weights(run: Path) -> dict[str, bytes]:
+    """Return the last weights of a run, bit for bit."""
+    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt")
+    weights = checkpoint["state_dict"].items()
+    return {name: tensor.numpy().tobytes() for name, tensor in weights}
 
 
 def read_steps(file: Path, folder: Path) -> list[int]:
@@ -176,46 +184,62 @@ def test_both_workers_are_killed_twice(
     start_search: StartSearch, workplace: Path
 ) -> None:
     generator = random.Random(0)
-    path = write_study(workplace, trials=30)
+    path = write_study(workplace, trials=12)
     search = start_search(path, "--workers=2")
-    for count in (3, 10):
+    for count in (2, 5):
         wait_for_trials(search, count)
         for worker in list_workers(search):
             time.sleep(generator.uniform(0, 2))
             kill(worker)
         time.sleep(generator.uniform(0, 2))
     # once more, with the process that would start new ones
-    wait_for_trials(search, 20)
+    wait_for_trials(search, 8)
     workers = list_workers(search)
     search.kill()
     for worker in workers:
         kill(worker)
     out = finish(start_search(path, "--workers=2"))
-    assert "30 trials: " in out
-    check_trials(load(), 30, workplace / "scratch")
+    assert "12 trials: " in out
+    check_trials(load(), 12, workplace / "scratch")
     best = Path("lightning_logs/search_study/best.yaml")
     assert yaml.safe_load(best.read_text())["model"]["hidden_sizes"]
 
 
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def kill_workers(search: Search) -> None:
+    for worker in list_workers(search):
+        kill(worker)
+
+
+def kill_search(search: Search) -> None:
+    search.kill()  # the worker stops by itself
+
+
+@pytest.mark.parametrize(
+    ("pruner", "interrupt"), [("median", kill_workers), ("hyperband", kill_search)]
+)
 def test_a_killed_study_is_that_of_one_left_alone(
-    pruner: str, start_search: StartSearch, workplace: Path
+    pruner: str,
+    interrupt: Callable[[Search], None],
+    start_search: StartSearch,
+    workplace: Path,
 ) -> None:
     generator = random.Random(1)
-    path = write_study(workplace, trials=14, seed=7, pruner=pruner)
+    path = write_study(workplace, trials=10, seed=7, pruner=pruner)
     finish(start_search(path))
     expected = [describe(trial) for trial in list_trials(load())]
     assert {trial["state"] for trial in expected} == set(ENDED)
     shutil.rmtree("lightning_logs")
     search = start_search(path)
-    wait_for_trials(search, 3)
+    wait_for_trials(search, 4)
+    path.write_text("trials: 1")  # a worker has what was checked
+    (workplace / "base.yaml").write_text("figures: true")
     time.sleep(generator.uniform(0, 2))
-    for worker in list_workers(search):
-        kill(worker)
-    wait_for_trials(search, 9)
-    time.sleep(generator.uniform(0, 2))
-    search.kill()  # the worker stops by itself
-    finish(start_search(path))
+    interrupt(search)
+    if interrupt is kill_search:
+        search.wait()
+        write_study(workplace, trials=10, seed=7, pruner=pruner)
+        search = start_search(path)
+    finish(search)
     study = load()
     assert [describe(trial) for trial in list_trials(study)] == expected
     assert study.get_trials(states=(TrialState.FAIL,))
@@ -287,11 +311,11 @@ def test_two_machines_share_a_study(
     for place in places:
         place.mkdir()
         shutil.copytree(workplace / "data", place / "data")
-        path = write_study(place, trials=12, storage=postgres)
+        path = write_study(place, trials=8, storage=postgres)
         monkeypatch.chdir(place)
         searches.append(start_search(path))
     # The first machine goes down, and with it the runs of its trials.
-    while count_ended(postgres) < 4:
+    while count_ended(postgres) < 3:
         assert searches[0].poll() is None, searches[0].communicate()
         time.sleep(0.1)
     workers = list_workers(searches[0])
@@ -299,8 +323,8 @@ def test_two_machines_share_a_study(
     for worker in workers:
         kill(worker)
     out = finish(searches[1])
-    assert "12 trials: " in out
+    assert "8 trials: " in out
     trials = list_trials(load(storage=postgres))
-    assert len(trials) == 12
+    assert len(trials) == 8
     counts = [len(list(place.glob(f"*/*/{TOKEN_NAME}"))) for place in places]
     assert all(counts)

@@ -106,22 +106,26 @@ def exit_at_sigterm() -> Iterator[None]:
 def search(plan: "Plan") -> None:
     """Run the trials that are left, and report what all have found."""
     from mlp_lightning.search import report, storage
+    from mlp_lightning.search.crew import WorkerError
 
-    opened = open_study(plan)
-    try:
-        is_whole = run_trials(plan, opened)
+    with storage.explain_errors():
+        opened = prepare_study(plan)
+        try:
+            is_whole = run_trials(plan, opened)
+        except WorkerError as failure:
+            report.report_study(plan, opened)
+            errors.exit_with_error(failure.code, str(failure))
         report.report_study(plan, opened)
-    except storage.BROKEN as error:
-        raise OSError(f"storage: {storage.find_reason(error)}") from error
     if not is_whole:
         print(f"{plan.study.minutes:g} minutes are over; to go on: {plan.command}")
 
 
-def open_study(plan: "Plan") -> "optuna.Study":
+def prepare_study(plan: "Plan") -> "optuna.Study":
     """Open the study's database, and make it if there is none.
 
     Raises:
-        SettingError: If it cannot be opened, or has another study by this name.
+        SettingError: If it is no database, or has another study by this name.
+        OSError: If it does not work.
     """
     from mlp_lightning.search import sampler, storage
 
@@ -130,23 +134,21 @@ def open_study(plan: "Plan") -> "optuna.Study":
     if not study.storage:
         plan.folder.mkdir(parents=True, exist_ok=True)
     connected = storage.connect(plan.storage)
-    try:
-        opened = storage.open_study(
-            connected,
-            study.name,
-            sampler.StatelessSampler(study.seed),
-            sampler.make_pruner(study.pruner, study.seed, plan.max_epochs),
-        )
-        storage.check_definition(opened, plan.definition)
-    except storage.BROKEN as error:
-        raise SettingError(f"storage: {storage.find_reason(error)}") from error
+    opened = storage.open_study(
+        connected,
+        study.name,
+        sampler.StatelessSampler(study.seed),
+        sampler.make_pruner(study.pruner, study.seed, plan.max_epochs),
+    )
+    storage.check_definition(opened, plan.definition)
     return opened
 
 
 def run_trials(plan: "Plan", opened: "optuna.Study") -> bool:
     """Run the trials that are left; return whether all are done in time."""
     from mlp_lightning.search.crew import Crew
-    from mlp_lightning.search.storage import POLL_SECONDS, Watch, count_ended
+    from mlp_lightning.search.records import count_ended
+    from mlp_lightning.search.storage import POLL_SECONDS, Watch
 
     watch = Watch(opened)
     if watch.list_running():
@@ -188,8 +190,8 @@ class Progress:
 
     def show(self, opened: "optuna.Study") -> None:
         """Show how many trials have ended, and the best of them."""
+        from mlp_lightning.search.records import count_ended
         from mlp_lightning.search.report import describe_best
-        from mlp_lightning.search.storage import count_ended
 
         best = describe_best(opened)
         ended = count_ended(opened)

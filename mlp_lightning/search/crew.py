@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 from mlp_lightning import errors
 from mlp_lightning.errors import PROGRAM
@@ -16,7 +16,15 @@ from mlp_lightning.search.plan import Plan
 
 MAX_DEATHS = 5  # of workers that are killed, with no trial ending in between
 STOP_SECONDS = 60  # that a worker has to finish its step, and to save it
-STOPPED = (errors.INTERRUPTED, errors.TERMINATED)
+STOP_CODES = (errors.INTERRUPTED, errors.TERMINATED)
+
+
+class WorkerError(Exception):
+    """A worker has failed: why, and with which exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,9 @@ class Crew:
             process = start_process(file, plan.workers)
         self.workers.append(Worker(process, Path(file.name)))
         order = {
-            "study": str(plan.study.path),
+            "path": str(plan.study.path),
+            "text": plan.study.text,
+            "config": plan.study.config,
             "storage": plan.storage,
             "logs": str(plan.logs),
             "max_epochs": plan.max_epochs,
@@ -56,20 +66,23 @@ class Crew:
             process.stdin.flush()
 
     def check(self, ended: int) -> None:
-        """Replace workers that were killed; end the search if one has failed.
+        """Replace workers that were killed.
 
         Args:
             ended: How many trials are complete or pruned.
+
+        Raises:
+            WorkerError: If one has failed, or is killed again and again.
         """
         for worker in list(self.workers):
             code = worker.process.poll()
             if code is None:
                 continue
             self.workers.remove(worker)
-            if code < 0 or code in STOPPED:
+            if code < 0 or code in STOP_CODES:
                 self.replace(worker, ended)
             elif code > 0:
-                tell_failure(code, worker.log)
+                raise explain_failure(code, worker.log)
 
     def replace(self, worker: Worker, ended: int) -> None:
         """Start another worker, unless they are killed again and again."""
@@ -79,7 +92,7 @@ class Crew:
         self.deaths += 1
         if self.deaths > MAX_DEATHS:
             text = f"workers are killed again and again: see {worker.log}"
-            errors.exit_with_error(errors.FAILED, text)
+            raise WorkerError(errors.FAILED, text)
         self.start(settle=True)
 
     def stop(self) -> None:
@@ -98,11 +111,11 @@ class Crew:
 
 def open_log(folder: Path) -> IO[str]:
     """Open a new log; other commands may have logs in the same folder."""
-    for number in itertools.count(1):
-        path = folder / f"worker_{number}.log"
+    numbers = itertools.count(1)
+    while True:
+        path = folder / f"worker_{next(numbers)}.log"
         with suppress(FileExistsError):
             return path.open("x", encoding="utf-8")
-    raise AssertionError  # numbers have no end
 
 
 def start_process(log: IO[str], workers: int) -> subprocess.Popen[str]:
@@ -122,13 +135,13 @@ def start_process(log: IO[str], workers: int) -> subprocess.Popen[str]:
     )
 
 
-def tell_failure(code: int, log: Path) -> NoReturn:
-    """Say what a worker has said of its failure, and exit with its code."""
+def explain_failure(code: int, log: Path) -> WorkerError:
+    """Return what a worker has said of its failure; print the traceback of a bug."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     beginning = f"{PROGRAM}: error: "
     if lines and lines[-1].startswith(beginning):
-        errors.exit_with_error(code, lines[-1].removeprefix(beginning))
+        return WorkerError(code, lines[-1].removeprefix(beginning))
     traces = [place for place, line in enumerate(lines) if line.startswith("Traceback")]
     if traces:
         print("\n".join(lines[traces[0] :]), file=sys.stderr)
-    errors.exit_with_error(errors.FAILED, f"a worker has failed: see {log}")
+    return WorkerError(errors.FAILED, f"a worker has failed: see {log}")

@@ -1,7 +1,9 @@
 """What a study has found: a table, best.yaml, and a page of Optuna's pictures."""
 
+import html
 import os
 import shlex
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,16 +14,27 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.graph_objects import Figure
 
 from mlp_lightning.errors import PROGRAM
-from mlp_lightning.search.plan import Plan, list_differences
+from mlp_lightning.search.plan import Plan, make_config
+from mlp_lightning.search.records import (
+    DIVERGED,
+    ENDED,
+    OUTCOME,
+    PRUNED,
+    REFUSED,
+    RUN,
+    SETTINGS,
+    UNVALIDATED,
+)
 from mlp_lightning.search.space import Settings
-from mlp_lightning.search.storage import ENDED
-from mlp_lightning.search.trials import DIVERGED, OUTCOME, RUN, SETTINGS
 
 TABLE_ROWS = 10
 MIN_TRIALS = 2  # complete ones, below which Optuna compares nothing
+FIGURE = '<div class="figure">{figure}</div>'
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<style>div.figure {{ overflow-x: auto }}</style>
 <title>{title}</title>
 <h1>{title}</h1>
 {figures}
@@ -61,6 +74,8 @@ def report_study(plan: Plan, opened: optuna.Study) -> None:
     print(f"Saved {best}")
     if len(ranked) >= MIN_TRIALS:
         print(f"Saved {write_page(plan, opened)}")
+    else:
+        print("No search.html yet: it needs two complete trials")
     print(f"Next: {PROGRAM} fit --config {shlex.quote(str(best))}")
     print(f"      tensorboard --logdir {shlex.quote(str(plan.logs))}")
 
@@ -69,10 +84,12 @@ def count_outcomes(opened: optuna.Study) -> str:
     """Return how many trials have ended, and how."""
     trials = opened.get_trials(deepcopy=False, states=ENDED)
     complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    diverged = sum(trial.user_attrs.get(OUTCOME) == DIVERGED for trial in trials)
-    pruned = len(trials) - complete - diverged
-    text = f"{len(trials)} trials: {complete} complete, {pruned} pruned"
-    return f"{text}, {diverged} diverged" if diverged else text
+    counts = Counter(trial.user_attrs.get(OUTCOME) for trial in trials)
+    text = f"{len(trials)} trials: {complete} complete, {counts[PRUNED]} pruned"
+    for outcome in (DIVERGED, REFUSED, UNVALIDATED):
+        if counts[outcome]:
+            text += f", {counts[outcome]} {outcome}"
+    return text
 
 
 def list_rows(trials: list[FrozenTrial]) -> Iterator[str]:
@@ -98,7 +115,7 @@ def write_best(plan: Plan, trial: FrozenTrial) -> Path:
     """Write best.yaml, the config of the best trial."""
     path = plan.folder / "best.yaml"
     study = plan.study
-    config = list_differences(study, trial.user_attrs[SETTINGS])
+    config = make_config(study, trial.user_attrs[SETTINGS])
     lines = [
         f"# The best of the study {study.name}: val/acc {score_of(trial):.4f}, the run "
         f"{trial.user_attrs[RUN]}",
@@ -115,8 +132,9 @@ def write_page(plan: Plan, opened: optuna.Study) -> Path:
     texts: list[str] = []
     for figure in draw_figures(opened):
         script = not texts  # the first one brings the library along
-        texts.append(figure.to_html(full_html=False, include_plotlyjs=script))
-    title = f"The study {plan.study.name}"
+        drawn = figure.to_html(full_html=False, include_plotlyjs=script)
+        texts.append(FIGURE.format(figure=drawn))
+    title = html.escape(f"The study {plan.study.name}")
     write_whole(path, PAGE.format(title=title, figures="\n".join(texts)))
     return path
 
@@ -130,7 +148,7 @@ def draw_figures(opened: optuna.Study) -> Iterator[Figure]:
     ]
     for plot in plots:
         try:
-            yield plot(opened)
+            yield plot(opened, target_name="val/acc")
         except (RuntimeError, ValueError):
             continue  # of trials that are too few, or too much alike
 

@@ -12,37 +12,15 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import Any
 
-from optuna import Study, Trial
+from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-INDEX = "index"  # the attribute of a trial that holds its index
+from mlp_lightning.search.records import INDEX, list_trials
+
 REDUCTION_FACTOR = 3  # of Hyperband: one in three goes on, as in its paper
-
-
-def list_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials that count: those that did not fail, by number."""
-    trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if trial.state != TrialState.FAIL]
-
-
-def count_earlier(study: Study, number: int) -> int:
-    """Return how many trials of a lower number count."""
-    return sum(trial.number < number for trial in list_trials(study))
-
-
-def note_index(trial: Trial) -> None:
-    """Give a trial its index, unless it has one from before it was interrupted."""
-    if INDEX in trial.user_attrs:
-        return
-    others = list_trials(trial.study)
-    taken = {one.user_attrs.get(INDEX) for one in others}
-    index = count_earlier(trial.study, trial.number)
-    while index in taken:  # if one failed meanwhile that was counted before
-        index += 1
-    trial.set_user_attr(INDEX, index)
 
 
 def make_seed(*parts: object) -> int:

@@ -3,6 +3,8 @@
 import json
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -15,11 +17,16 @@ from optuna.storages import (
     fail_stale_trials,
 )
 from optuna.trial import TrialState
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import NullPool
 
 from mlp_lightning.errors import SettingError
-from mlp_lightning.search.sampler import INDEX
+from mlp_lightning.search.records import INDEX
 
 HEARTBEAT_SECONDS = 2  # between two signs of life of a trial
 GRACE_SECONDS = 10  # without one, after which a trial counts as interrupted
@@ -30,7 +37,6 @@ LOCK_SECONDS = 60  # that SQLite waits while another process writes
 POLL_SECONDS = 0.5
 MAX_TRIES = 10  # to open a database
 DEFINITION = "definition"  # the attribute of a study that says what it is
-ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 BROKEN = (SQLAlchemyError, StorageInternalError)
 UNUSABLE = (ArgumentError, ImportError, *BROKEN)
 
@@ -54,7 +60,8 @@ def connect(url: str) -> RDBStorage:
     """Open a database, and make its tables if it has none.
 
     Raises:
-        SettingError: If there is none, or it is another program's.
+        SettingError: If it is another program's, or cannot be named so.
+        OSError: If it cannot be reached, or written.
     """
     # A connection that is kept would break where the database is started anew.
     options: dict[str, Any] = {"poolclass": NullPool}
@@ -70,19 +77,35 @@ def connect(url: str) -> RDBStorage:
                 heartbeat_stale_trial_callback=RETRY,
             )
         except (*UNUSABLE, RuntimeError) as error:  # RuntimeError: of another Optuna
-            refusal = SettingError(f"storage: {find_reason(error)}")
-            if "already exists" not in str(error):
+            failure = explain(error)
+            is_early = isinstance(error, IntegrityError)
+            if not is_early and "already exists" not in str(error):
                 break
             time.sleep(POLL_SECONDS)  # another process makes the tables
-    raise refusal
+    raise failure
 
 
-def find_reason(error: BaseException) -> str:
-    """Return the first line of what the database's own package has said."""
+def explain(error: BaseException) -> Exception:
+    """Return the error to raise instead, in the words of the database's own package.
+
+    It is a failure if the database does not work, and else a refusal of what was named.
+    """
+    has_failed = False
     while error.__cause__ is not None:
+        has_failed = has_failed or isinstance(error, OperationalError)
         error = error.__cause__
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+    lines = [*str(error).splitlines(), type(error).__name__]
+    text = f"storage: {lines[0]}"
+    return OSError(text) if has_failed else SettingError(text)
+
+
+@contextmanager
+def explain_errors() -> Iterator[None]:
+    """Raise OSError or SettingError where a database breaks."""
+    try:
+        yield
+    except BROKEN as error:
+        raise explain(error) from error
 
 
 def open_study(
@@ -117,12 +140,6 @@ def check_definition(study: optuna.Study, definition: dict[str, Any]) -> None:
         if noted.get(key) != value:
             text = f"storage: has a study {name} with another {key}"
             raise SettingError(f"{text}: rename the file, or name another storage")
-
-
-def count_ended(study: optuna.Study) -> int:
-    """Return how many trials are complete or pruned."""
-    trials = study.get_trials(deepcopy=False)
-    return sum(trial.state in ENDED for trial in trials)
 
 
 class Watch:

@@ -20,7 +20,8 @@ class Study:
     """What STUDY.yaml says."""
 
     path: Path  # of the file
-    config: Path | None  # what all trials have in common, as for `fit --config`
+    text: str  # of the file
+    config: str  # what all trials have in common: a file, its content, or "" for none
     description: dict[str, Any]  # of the space, as the file has it
     space: Space
     trials: int
@@ -37,13 +38,18 @@ class Study:
     def list_words(self, settings: Settings) -> list[str]:
         """Return the command line that trains with these settings."""
         words = ["fit"]
-        if self.config is not None:
+        if self.config:
             words.append(f"--config={self.config}")
-        for name, value in settings.items():
-            text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-            text = text.strip().removesuffix("...").strip()
-            words.append(f"--{name}={text}")
+        words += [f"--{name}={write_line(value)}" for name, value in settings.items()]
         return words
+
+
+def write_line(value: object) -> str:
+    """Return a value as one line of YAML."""
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, width=10**6, sort_keys=False
+    )
+    return text.strip().removesuffix("...").strip()
 
 
 def read_study(path: Path) -> Study:
@@ -53,26 +59,43 @@ def read_study(path: Path) -> Study:
         SettingError: If it cannot be read, or says what cannot be.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path}: cannot be read: {error}") from error
+    study = parse_study(path, text)
+    if study.config and not Path(study.config).is_file():
+        raise SettingError(f"{path}: config: there is no file {study.config}")
+    return study
+
+
+def parse_study(path: Path, text: str) -> Study:
+    """Return the study that STUDY.yaml describes.
+
+    Args:
+        path: The file.
+        text: Its content.
+
+    Raises:
+        SettingError: If it says what cannot be.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise SettingError(f"{path}: cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise SettingError(f"{path}: must name space and trials")
     parser = make_parser()
     try:
         values = parser.parse_object(content)
-    except (ArgumentError, TypeError, ValueError) as error:
+        space = read_space(values.space)
+    except (ArgumentError, TypeError, ValueError) as error:  # SettingError is one
         raise SettingError(f"{path}: {describe(error)}") from error
-    config = None
-    if values.config is not None:
-        config = path.parent / values.config
-        if not config.is_file():
-            raise SettingError(f"{path}: config: there is no file {config}")
     return Study(
         path=path,
-        config=config,
+        text=text,
+        config=str(path.parent / values.config) if values.config else "",
         description=values.space,
-        space=read_space(values.space),
+        space=space,
         trials=values.trials,
         minutes=values.minutes,
         seed=values.seed,

@@ -1,5 +1,6 @@
 """A trial of a study: a run of `fit`, as the command line would make it."""
 
+import json
 import time
 import warnings
 from pathlib import Path
@@ -8,23 +9,30 @@ from uuid import uuid4
 
 import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.memory import is_oom_error
 
+from mlp_lightning import errors
+from mlp_lightning.checkpoints import NOT_VALIDATED, read_best_score
 from mlp_lightning.cli import MLPCLI
 from mlp_lightning.locks import RunInUseError, lock_run
-from mlp_lightning.runs import read_checkpoint
-from mlp_lightning.search.sampler import INDEX, count_earlier, note_index
+from mlp_lightning.search.records import (
+    DIVERGED,
+    INDEX,
+    OUTCOME,
+    PRUNED,
+    REFUSED,
+    RUN,
+    SETTINGS,
+    TOKEN,
+    UNVALIDATED,
+    count_earlier,
+    note_index,
+)
 from mlp_lightning.search.space import suggest_settings
 from mlp_lightning.search.storage import POLL_SECONDS
 from mlp_lightning.search.study import Study
 
 TOKEN_NAME = "trial.txt"  # in a run: which trial it is of
-# The attributes of a trial.
-TOKEN = "token"
-SETTINGS = "settings"
-RUN = "run"
-OUTCOME = "outcome"  # of a trial that is not trained to its end
-STOPPED = "pruned"
-DIVERGED = "diverged"
 # What a trainer shows, and a trial does not.
 SHOWN = ("enable_progress_bar", "enable_model_summary")
 QUIET = [f"--trainer.{name}=false" for name in SHOWN]
@@ -77,7 +85,7 @@ class TrialCLI(QuietCLI):
 
     def make_callbacks(self, user_callbacks: list[Callback]) -> list[Callback]:
         """Add the one that reports to the study."""
-        return [*super().make_callbacks(user_callbacks), Report(self.trial)]
+        return [*super().make_callbacks(user_callbacks), PruningCallback(self.trial)]
 
     def open_run(self) -> None:
         """Make the folder of the run if it is new, and say which trial it is of."""
@@ -97,7 +105,7 @@ class TrialCLI(QuietCLI):
             self.trial.set_user_attr(OUTCOME, DIVERGED)
 
 
-class Report(Callback):
+class PruningCallback(Callback):
     """Reports val/acc after each epoch, and stops a training that is pruned."""
 
     def __init__(self, trial: optuna.Trial) -> None:
@@ -118,11 +126,11 @@ class Report(Callback):
 
     def is_pruned(self, is_last: bool) -> bool:
         """Return whether the trial has to stop, and note it."""
-        if self.trial.user_attrs.get(OUTCOME) == STOPPED:
+        if self.trial.user_attrs.get(OUTCOME) == PRUNED:
             return True  # it was killed before it could
         if is_last or not self.trial.should_prune():
             return False
-        self.trial.set_user_attr(OUTCOME, STOPPED)
+        self.trial.set_user_attr(OUTCOME, PRUNED)
         return True
 
 
@@ -135,7 +143,7 @@ def run_trial(study: Study, logs: Path, trial: optuna.Trial) -> float:
         trial: The trial.
 
     Raises:
-        optuna.TrialPruned: If it is stopped early, or diverges.
+        optuna.TrialPruned: If it is stopped early, diverges, or has no val/acc.
         SurplusError: If there are trials enough without it.
         Unfinished: If it is to be continued, by this worker or another.
     """
@@ -155,20 +163,23 @@ def train(study: Study, logs: Path, trial: optuna.Trial) -> float:
     note_index(trial)
     settings = suggest_settings(study.space, trial)
     if TOKEN not in trial.user_attrs:
-        trial.set_user_attr(SETTINGS, settings)
+        plain = json.loads(json.dumps(settings, default=str))  # a date is text there
+        trial.set_user_attr(SETTINGS, plain)
         trial.set_user_attr(TOKEN, uuid4().hex)
-    if trial.user_attrs.get(OUTCOME) != DIVERGED:
-        fit(study.list_words(settings), logs, trial)
+    if trial.user_attrs.get(OUTCOME) in (None, PRUNED):
+        train_or_resume(study.list_words(settings), logs, trial)
     if OUTCOME in trial.user_attrs:
         raise optuna.TrialPruned
     run = find_run_of(trial, logs)
     assert run is not None
-    checkpoint = read_checkpoint(run / "checkpoints" / "last.ckpt", resumable=True)
-    score: float = checkpoint["callbacks"]["Checkpoints"]["best_score"]
+    score = read_best_score(run)
+    if score == NOT_VALIDATED:
+        trial.set_user_attr(OUTCOME, UNVALIDATED)
+        raise optuna.TrialPruned
     return score
 
 
-def fit(words: list[str], logs: Path, trial: optuna.Trial) -> None:
+def train_or_resume(words: list[str], logs: Path, trial: optuna.Trial) -> None:
     """Train with these words, or go on with the trial's run if it has one."""
     run = find_run_of(trial, logs)
     if run is not None:
@@ -177,9 +188,24 @@ def fit(words: list[str], logs: Path, trial: optuna.Trial) -> None:
     try:
         TrialCLI(words, trial)
     except SystemExit as stop:
-        if stop.code:
+        if is_refusal(stop):
+            trial.set_user_attr(OUTCOME, REFUSED)
+        elif stop.code:
             raise
-        # The run was finished, but its worker was killed before it could say so.
+        # Else the run was finished, but its worker was killed before it could say so.
+
+
+def is_refusal(stop: SystemExit) -> bool:
+    """Return whether `fit` has ended because of the settings, or their need of memory.
+
+    They would end it whenever they are tried.
+    """
+    error = stop.__context__
+    if isinstance(error, RunInUseError):
+        return False
+    if isinstance(error, Exception) and is_oom_error(error):
+        return True
+    return stop.code == errors.REFUSED or isinstance(error, MemoryError)
 
 
 def find_run_of(trial: optuna.Trial, logs: Path) -> Path | None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -19,25 +20,27 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from mlp_lightning.errors import FAILED, exit_with_error
-from mlp_lightning.search.sampler import StatelessSampler, list_trials, make_pruner
+from mlp_lightning.search.records import count_ended, list_trials
+from mlp_lightning.search.sampler import StatelessSampler, make_pruner
 from mlp_lightning.search.storage import (
     BROKEN,
     POLL_SECONDS,
     Watch,
     connect,
-    count_ended,
-    find_reason,
+    explain,
     open_study,
     silence_optuna,
 )
-from mlp_lightning.search.study import Study, read_study
+from mlp_lightning.search.study import Study, parse_study
 from mlp_lightning.search.trials import SurplusError, Unfinished, run_trial
 
 
 class Order(TypedDict):
     """What a worker is told to do."""
 
-    study: str  # the path of STUDY.yaml
+    path: str  # of STUDY.yaml
+    text: str  # its content, as it was checked: the file may change
+    config: str  # what all trials have in common, as it was checked
     storage: str  # the URL of the database
     logs: str  # the folder of all runs
     max_epochs: int
@@ -49,7 +52,8 @@ def main() -> None:
     order: Order = json.loads(sys.stdin.readline())
     threading.Thread(target=stop_with_parent, daemon=True).start()
     silence_optuna()
-    study = read_study(Path(order["study"]))
+    read = parse_study(Path(order["path"]), order["text"])
+    study = replace(read, config=order["config"])
     sampler = StatelessSampler(study.seed)
     pruner = make_pruner(study.pruner, study.seed, order["max_epochs"])
     try:
@@ -57,7 +61,7 @@ def main() -> None:
         opened = open_study(storage, study.name, sampler, pruner)
         work(study, opened, Path(order["logs"]), settle=order["settle"])
     except BROKEN as error:
-        exit_with_error(FAILED, f"storage: {find_reason(error)}")
+        exit_with_error(FAILED, str(explain(error)))
 
 
 def stop_with_parent() -> None:

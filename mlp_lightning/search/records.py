@@ -1,0 +1,45 @@
+"""The trials of a study, as its database has them."""
+
+from optuna import Study, Trial
+from optuna.trial import FrozenTrial, TrialState
+
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+# The attributes of a trial.
+INDEX = "index"  # its place among the trials that did not fail
+TOKEN = "token"  # which its run has in a file
+SETTINGS = "settings"
+RUN = "run"
+OUTCOME = "outcome"  # of a trial that is not trained to its end, or has no val/acc
+# The outcomes. To Optuna, all of them are pruned.
+PRUNED = "pruned"
+DIVERGED = "diverged"
+REFUSED = "refused"
+UNVALIDATED = "without val/acc"
+
+
+def list_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials that count: those that did not fail, by number."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state != TrialState.FAIL]
+
+
+def count_ended(study: Study) -> int:
+    """Return how many trials are complete or pruned."""
+    return len(study.get_trials(deepcopy=False, states=ENDED))
+
+
+def count_earlier(study: Study, number: int) -> int:
+    """Return how many trials of a lower number count."""
+    return sum(trial.number < number for trial in list_trials(study))
+
+
+def note_index(trial: Trial) -> None:
+    """Give a trial its index, unless it has one from before it was interrupted."""
+    if INDEX in trial.user_attrs:
+        return
+    others = list_trials(trial.study)
+    taken = {one.user_attrs.get(INDEX) for one in others}
+    index = count_earlier(trial.study, trial.number)
+    while index in taken:  # if one failed meanwhile that was counted before
+        index += 1
+    trial.set_user_attr(INDEX, index)
