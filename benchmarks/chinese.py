@@ -62,8 +62,8 @@ QUESTIONS = {
     ),
     "What does the tutorial's network reach on Fashion-MNIST, whose images show "
     "garments?": "教程里的网络，用在图片是服装的 Fashion-MNIST 上，准确率是多少？",
-    "What does a wider perceptron reach on Fashion-MNIST, in two minutes?": (
-        "更宽的感知机用两分钟训练，在 Fashion-MNIST 上能达到多少？"
+    "What does a wider perceptron reach on Fashion-MNIST, in some two minutes?": (
+        "更宽的感知机用两分钟左右训练，在 Fashion-MNIST 上能达到多少？"
     ),
     "What should you train to have your own handwriting read? A wider network, on "
     "digits that slant, stretch and shift.": (
