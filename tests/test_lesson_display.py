@@ -308,7 +308,7 @@ def test_the_answer_says_how_sure_it_is(page: Any) -> None:
         answer = parse_words(page, read_words(page, "answer"), name)
         percent = 100 * probabilities.max().item()
         assert parse_number(answer["percent"]) == pytest.approx(percent, abs=0.051)
-        assert answer["digit"] == "8"
+        assert answer["name"] == "8"
         assert answer["article"] == "an"
         page.execute_script(favour, 8, 5)
     page.execute_script(favour, 1, 20)
