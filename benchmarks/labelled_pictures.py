@@ -29,7 +29,7 @@ from mlp_lightning import MLPClassifier
 from mlp_lightning.drawing import BACKGROUND, CELL_SIDE, Cell, Picture, image_grid
 from mlp_lightning.errors import SettingError
 from mlp_lightning.pictures import PictureError
-from mlp_lightning.predictions import MAX_NAME_LENGTH, draw_thumbnail
+from mlp_lightning.predictions import MAX_FILE_NAME_LENGTH, draw_thumbnail
 
 TABLE = "labels.csv"
 COLUMNS = ("file", "label")
@@ -181,7 +181,7 @@ def find_failures(
 def draw_failure(failure: Failure) -> tuple[Cell, Cell]:
     """Return a picture above its label, and what the networks saw above the answer."""
     picture = failure.picture
-    name = picture.path.name[-MAX_NAME_LENGTH:]
+    name = picture.path.name[-MAX_FILE_NAME_LENGTH:]
     title = f"{name}\nshows {picture.label}"
     return (draw_picture(picture.path), title), (failure.image, failure.title)
 

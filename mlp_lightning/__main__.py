@@ -24,14 +24,16 @@ def main(args: list[str] | None = None) -> None:
     # again and once more at exit, would take a third of the start-up's time.
     gc.disable()
     from mlp_lightning import cli
-    from mlp_lightning.search import command
 
+    words = sys.argv[1:] if args is None else args
+    searches = words[:1] == ["search"]
+    if searches:
+        from mlp_lightning.search import command
     gc.freeze()
     gc.enable()
     if listens:
         signal.signal(signal.SIGINT, handler)
-    words = sys.argv[1:] if args is None else args
-    if words[:1] == ["search"]:
+    if searches:
         command.main(words[1:])
     else:
         cli.MLPCLI(args)

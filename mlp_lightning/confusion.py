@@ -20,7 +20,7 @@ from mlp_lightning.mlp import CLASS_NAMES
 
 MAX_MATRIX_SIDE = 1_600  # pixels of the confusion matrix: a screen shows so many
 MATRIX_CELL_SIDE = 48  # pixels of a count in the matrix, unless there are many classes
-MAX_NAME_LENGTH = 14  # characters of a class's name beside the matrix
+MAX_CLASS_NAME_LENGTH = 14  # characters of a class's name beside the matrix
 NAME_FONT_SIZE = 14  # pixels
 COUNT_SHARE = 3  # A cell is so many times as high as the font of its count, or more.
 MIN_COUNT_FONT_SIZE = 8  # pixels: a smaller count could not be read
@@ -38,7 +38,7 @@ def draw_confusion_matrix(
     the cells are smaller, down to mere colours.
     """
     matrix = matrix.cpu()
-    names = [shorten(name, MAX_NAME_LENGTH) for name in classes]
+    names = [shorten(name, MAX_CLASS_NAME_LENGTH) for name in classes]
     font = ImageFont.load_default(NAME_FONT_SIZE)
     widest = max(font.getlength(name) for name in names)
     margin = MATRIX_CELL_SIDE  # for the names, left of the matrix and above it

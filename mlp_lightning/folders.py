@@ -9,10 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from mlp_lightning.batches import IMAGE_SIDE
 from mlp_lightning.errors import SettingError, print_rank_zero
 from mlp_lightning.pictures import FilePath, PictureError, open_picture
 
-IMAGE_SIDE = 28  # pixels
 MAX_ASPECT_RATIO = 2 * IMAGE_SIDE
 BLACK = 0  # beside a picture that is not square
 MIN_CLASSES = 2

@@ -31,7 +31,7 @@ from mlp_lightning.names import clean_name, get_names, name_kind
 from mlp_lightning.pictures import PictureError, open_picture
 
 MAX_PICTURES = 100  # in predictions.png: at most twenty rows
-MAX_NAME_LENGTH = 12  # characters of a file's name that fit in a title
+MAX_FILE_NAME_LENGTH = 12  # characters of a file's name that fit in a title
 WHITE = 255  # around a picture that is not square
 # An answer below this probability is called doubtful. Of the others, 99 of 100 are
 # right or more, if they are digits: docs/handwriting.md.
@@ -113,7 +113,7 @@ class Answer:
         joint = "  " if fits_column(f"{longest}  100.0%") else "\n"
         title = fit_title(f"{self.first.name}{joint}{self.first.probability:.1%}")
         name = Path(self.source.name).name
-        name = clean_name(name)[-MAX_NAME_LENGTH:]
+        name = clean_name(name)[-MAX_FILE_NAME_LENGTH:]
         yield self.image, f"{title}\n{name}"
 
 

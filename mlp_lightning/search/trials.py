@@ -52,7 +52,7 @@ class Unfinished(BaseException):
 class QuietCLI(MLPCLI):
     """MLPCLI with one parser for all commands of a process.
 
-    To build it takes several times as long as the rest that comes before the training.
+    To build it takes most of the time that passes before the training.
     """
 
     shared: ClassVar[dict[str, Any]] = {}
