@@ -469,6 +469,21 @@ def test_two_workers_draw_different_settings() -> None:
     assert one.params != two.params
 
 
+def test_no_index_is_left_out_or_given_twice() -> None:
+    study = make_study()
+    trials = [study.ask() for _ in range(4)]
+    for trial in (trials[3], trials[2], trials[0]):  # the second is yet to begin
+        note_index(trial)
+    study.tell(trials[1], state=TrialState.FAIL)  # its worker was killed
+    study.tell(trials[0], state=TrialState.FAIL)
+    late = [study.ask() for _ in range(2)]
+    for trial in late:  # before the first is queued again
+        note_index(trial)
+    RETRY(study, study.trials[0])
+    indices = {trial.number: trial.user_attrs[INDEX] for trial in list_trials(study)}
+    assert indices == {2: 2, 3: 3, 4: 1, 5: 4, 6: 0}
+
+
 def test_what_a_kill_has_left_between_two_writes_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,5 +1,7 @@
 """The trials of a study, as its database has them."""
 
+from itertools import count, islice
+
 from optuna import Study, Trial
 from optuna.trial import FrozenTrial, TrialState
 
@@ -34,12 +36,17 @@ def count_earlier(study: Study, number: int) -> int:
 
 
 def note_index(trial: Trial) -> None:
-    """Give a trial its index, unless it has one from before it was interrupted."""
+    """Give a trial its index, unless it has one from before it was interrupted.
+
+    It is the lowest that is free: no trial has it, nor had it before it was
+    interrupted, and no earlier trial that is about to begin needs it. Such a trial may
+    be killed before it has its index; the next one that begins has it then.
+    """
     if INDEX in trial.user_attrs:
         return
-    others = list_trials(trial.study)
-    taken = {one.user_attrs.get(INDEX) for one in others}
-    index = count_earlier(trial.study, trial.number)
-    while index in taken:  # if one failed meanwhile that was counted before
-        index += 1
-    trial.set_user_attr(INDEX, index)
+    trials = trial.study.get_trials(deepcopy=False)
+    taken = {one.user_attrs.get(INDEX) for one in trials}
+    free = (index for index in count() if index not in taken)
+    earlier = list_trials(trial.study)[: count_earlier(trial.study, trial.number)]
+    beginning = sum(INDEX not in one.user_attrs for one in earlier)
+    trial.set_user_attr(INDEX, next(islice(free, beginning, None)))
