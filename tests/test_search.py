@@ -484,6 +484,25 @@ def test_no_index_is_left_out_or_given_twice() -> None:
     assert indices == {2: 2, 3: 3, 4: 1, 5: 4, 6: 0}
 
 
+def test_two_trials_that_begin_together_have_two_indices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = make_study()
+    one = study.ask()
+    two = study.ask()
+    read_trials = study.get_trials
+
+    def read_while_the_other_begins(deepcopy: bool) -> list[FrozenTrial]:
+        monkeypatch.undo()
+        trials = read_trials()
+        note_index(one)
+        return trials
+
+    monkeypatch.setattr(study, "get_trials", read_while_the_other_begins)
+    note_index(two)
+    assert [trial.user_attrs[INDEX] for trial in study.trials] == [0, 1]
+
+
 def test_what_a_kill_has_left_between_two_writes_is_mended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

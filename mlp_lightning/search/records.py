@@ -44,9 +44,14 @@ def note_index(trial: Trial) -> None:
     """
     if INDEX in trial.user_attrs:
         return
+    # Read once: other workers give indices meanwhile.
     trials = trial.study.get_trials(deepcopy=False)
     taken = {one.user_attrs.get(INDEX) for one in trials}
+    earlier = trials[: trial.number]
+    beginning = [
+        one
+        for one in earlier
+        if one.state != TrialState.FAIL and INDEX not in one.user_attrs
+    ]
     free = (index for index in count() if index not in taken)
-    earlier = list_trials(trial.study)[: count_earlier(trial.study, trial.number)]
-    beginning = sum(INDEX not in one.user_attrs for one in earlier)
-    trial.set_user_attr(INDEX, next(islice(free, beginning, None)))
+    trial.set_user_attr(INDEX, next(islice(free, len(beginning), None)))
