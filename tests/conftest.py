@@ -33,6 +33,11 @@ from mlp_lightning.cli import MLPCLI
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process waits for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("search") is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_parser() -> Iterator[None]:
     """Build the parser of the command line once for all tests, not for each command.
