@@ -24,6 +24,7 @@ from support import (
     link_data,
     open_browser,
 )
+from torchvision.datasets.utils import check_integrity
 
 from mlp_lightning import MNISTDataModule, datasets
 from mlp_lightning.__main__ import main
@@ -61,6 +62,28 @@ def shared_parser() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MLPCLI, "setup_parser", share)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_checksums() -> Iterator[None]:
+    """Compute the checksum of a file once, not for each command, until it changes.
+
+    Each command verifies 55 MB of MNIST, and the folders of most tests share its files.
+    """
+    known: dict[tuple[object, ...], bool] = {}
+
+    def check(path: Path, md5: str) -> bool:
+        if not path.is_file():
+            return False
+        state = path.stat()
+        key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, md5)
+        if key not in known:
+            known[key] = check_integrity(path, md5)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlp_lightning.downloads.check_integrity", check)
         yield
 
 

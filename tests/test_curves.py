@@ -55,7 +55,7 @@ def serve_tensorboard(folder: str) -> Iterator[str]:
             addresses = (re.search(r"http://\S+", line) for line in server.stderr)
             yield next(found.group() for found in addresses if found)
         finally:
-            server.terminate()
+            server.kill()  # it loses a SIGTERM now and then
 
 
 def wait_for_charts(driver: Any) -> list[str]:
