@@ -243,9 +243,9 @@ def test_ctrl_c_and_minutes(start_search: StartSearch, workplace: Path) -> None:
     line = f"python -m mlp_lightning: error: interrupted; to go on: {command}"
     assert err.splitlines()[-1] == line
     assert "Traceback" not in err
-    path = write_study(workplace, trials=400, minutes=0.2)
+    path = write_study(workplace, trials=400, minutes=0.05)
     out = finish(start_search(path, "--workers=2"))
-    assert "0.2 minutes are over; to go on: " in out
+    assert "0.05 minutes are over; to go on: " in out
     path = write_study(workplace, trials=2)
     out = finish(start_search(path))
     assert f"{count_ended()} trials: " in out
