@@ -96,7 +96,8 @@ class Augmentation:
         grid = affine_grid(
             matrices, list(pixels.shape), align_corners=True
         )  # (n, 28, 28, 2)
-        grid += self.draw_moves(for_elastic)
+        if self.elastic:
+            grid += self.draw_moves(for_elastic)
         distorted = grid_sample(pixels, grid, align_corners=True)
         return distorted.squeeze(1).round_().byte()
 
