@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 # The attributes of a trial.
-INDEX = "index"  # its place among the trials that did not fail
+INDEX = "index"  # from 0, without gaps: sampler.py says what for
 TOKEN = "token"  # which its run has in a file
 SETTINGS = "settings"
 RUN = "run"
