@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
-from mlp_lightning import errors, locks, runs, tuning
+from mlp_lightning import errors, hardware, locks, runs, tuning
 from mlp_lightning.arguments import ShortParser, find_option, parse_words
 from mlp_lightning.batches import DEFAULT_SEED
 from mlp_lightning.checkpoints import RunCheckpoint, place_checkpoints
@@ -29,13 +29,6 @@ from mlp_lightning.classifier import MLPClassifier
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import PROGRAM, SettingError
 from mlp_lightning.figures import Figures
-from mlp_lightning.hardware import (
-    announce_threads,
-    choose_threads,
-    use_forkable_threads,
-    use_threads,
-    warn_of_slow_precision,
-)
 from mlp_lightning.loggers import open_loggers
 from mlp_lightning.predictions import Predictions
 from mlp_lightning.projector import Projector
@@ -201,13 +194,13 @@ class MLPCLI(LightningCLI):
         """Try what can be tried before anything is written."""
         strategy = self.trainer.strategy
         device = strategy.root_device
-        with use_forkable_threads(strategy):
+        with hardware.use_forkable_threads(strategy):
             if self.start.path:
                 load_weights(self.model, self.start.checkpoint, self.trainer.precision)
             if self.command == "fit":
                 check_training(self.model, self.datamodule, self.trainer)
         if self.command not in ("export", "lesson") and device.type == "cpu":
-            warn_of_slow_precision(self.trainer.precision)
+            hardware.warn_of_slow_precision(self.trainer.precision)
 
     # The subcommands: what this project does before and after Lightning's own
 
@@ -217,14 +210,16 @@ class MLPCLI(LightningCLI):
         """Train in the folder of a run, and say what to do next."""
         is_new = self.run_folder is None
         path = self.start.path
+        hardware.keep_freed_memory()
         if is_new and self.searches:
-            with use_threads(self.count_threads()):
+            with hardware.use_threads(self.count_threads()):
                 tuning.search_settings(self.options, self.model, self.datamodule)
         try:
             self.open_run()
             threads = self.count_threads()
-            announce_threads(threads)
-            with use_threads(threads), errors.forward_signals(self.trainer.strategy):
+            hardware.announce_threads(threads)
+            signals = errors.forward_signals(self.trainer.strategy)
+            with hardware.use_threads(threads), signals:
                 self.trainer.fit(model, None, None, datamodule, path, weights_only=True)
         except Exception as error:
             if is_new and self.run_folder and self.trainer.global_step == 0:
@@ -240,7 +235,8 @@ class MLPCLI(LightningCLI):
         """Return how many threads train; Lightning's number if it starts processes."""
         strategy = self.trainer.strategy
         if strategy.root_device.type == "cpu" and strategy.launcher is None:
-            return choose_threads(self.model, self.datamodule.hparams["batch_size"])
+            batch_size = self.datamodule.hparams["batch_size"]
+            return hardware.choose_threads(self.model, batch_size)
         return torch.get_num_threads()
 
     def open_run(self) -> None:

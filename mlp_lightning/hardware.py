@@ -1,4 +1,4 @@
-"""What suits the CPU: how many threads a training uses, and which precisions.
+"""What suits the CPU: how many threads train, how memory is reused, which precisions.
 
 torch shares each matrix product out to all cores, and the threads that are done wait,
 spinning, for the last one. For a small network that gains little, and as soon as
@@ -6,9 +6,11 @@ another program takes one of the cores, each product waits for it: a training th
 beside another one can take ten times as long. docs/speed.md has the measurements.
 """
 
+import ctypes
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from math import inf
 from pathlib import Path
@@ -25,6 +27,14 @@ from mlp_lightning.mlp import IMAGE_PIXELS
 MIN_PARALLEL_WORK = 25_000_000
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")  # the groups of this process
+# Parameters of mallopt, from glibc's malloc.h, and the largest values it takes on a
+# system of 64 bits.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+MAX_TRIM_THRESHOLD = 2**31 - 1  # bytes
+MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes
+# Who sets one of these has made the choice.
+MALLOC_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 MIN_SLOWDOWN = 1.5  # to warn of: less may be the noise of one measurement
 TIMED_ROWS = 64  # of a matrix product that is timed, as a batch has by default
 TIMED_PRODUCTS = 3  # another program may slow one of them down
@@ -121,6 +131,30 @@ def announce_threads(count: int) -> None:
         f"Training with {count} instead of {default} threads: {reason} "
         "(OMP_NUM_THREADS overrides this)"
     )
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that tensors free, for the tensors of later steps.
+
+    As it is, glibc gives much of it back to the system, which has to clear each page
+    again when the next step asks for it: with millions of weights, that takes a good
+    part of the time (docs/speed.md). This holds for the rest of the process, and for
+    blocks of up to 32 MB. Other C libraries are left as they are.
+    """
+    if sys.platform != "linux" or sets_malloc(os.environ):
+        return
+    c_library = ctypes.CDLL(None)  # the one that this process has loaded
+    if not hasattr(c_library, "gnu_get_libc_version"):  # musl, for one
+        return
+    c_library.mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+    c_library.mallopt(M_TRIM_THRESHOLD, MAX_TRIM_THRESHOLD)
+
+
+def sets_malloc(variables: Mapping[str, str]) -> bool:
+    """Return whether environment variables tell glibc what to keep."""
+    if "glibc.malloc" in variables.get("GLIBC_TUNABLES", ""):
+        return True
+    return any(name in variables for name in MALLOC_VARIABLES)
 
 
 @contextmanager

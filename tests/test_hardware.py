@@ -1,5 +1,6 @@
-"""How many threads a training uses, and which precisions are slow on a CPU."""
+"""How many threads a training uses, its memory, and which precisions are slow."""
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -447,6 +448,67 @@ def test_a_run_is_the_same_on_one_core_and_on_two(
     one, two = states
     assert one["global_step"] == 40
     assert_equal(one, two)
+
+
+# Memory
+
+
+@pytest.fixture
+def accepted_by_glibc(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
+    """The parameters that glibc's mallopt has been given, and has not refused."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("it is for glibc alone")
+    for name in (*hardware.MALLOC_VARIABLES, "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    accepted = {}
+    c_library = ctypes.CDLL(None)
+
+    def mallopt(parameter: int, value: int) -> int:
+        is_accepted: int = c_library.mallopt(parameter, value)
+        if is_accepted:
+            accepted[parameter] = value
+        return is_accepted
+
+    spy = SimpleNamespace(mallopt=mallopt, gnu_get_libc_version=None)
+    monkeypatch.setattr(hardware, "ctypes", SimpleNamespace(CDLL=lambda name: spy))
+    return accepted
+
+
+KEPT = {-1: 2**31 - 1, -3: 32 * 2**20}  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+
+
+def test_fit_has_glibc_keep_the_memory_that_tensors_free(
+    data_dir: Path, accepted_by_glibc: dict[int, int]
+) -> None:
+    MLPCLI([*TRIAL, f"--data.data_dir={data_dir}"])
+    assert accepted_by_glibc == KEPT
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("MALLOC_TRIM_THRESHOLD_", "131072", {}),
+        ("MALLOC_MMAP_THRESHOLD_", "131072", {}),
+        ("GLIBC_TUNABLES", "glibc.malloc.trim_threshold=131072", {}),
+        ("GLIBC_TUNABLES", "glibc.pthread.rseq=0", KEPT),
+    ],
+)
+def test_who_tells_glibc_what_to_keep_is_obeyed(
+    variable: str,
+    value: str,
+    expected: dict[int, int],
+    accepted_by_glibc: dict[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(variable, value)
+    hardware.keep_freed_memory()
+    assert accepted_by_glibc == expected
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    musl = SimpleNamespace()  # has no mallopt
+    monkeypatch.setattr(hardware, "ctypes", SimpleNamespace(CDLL=lambda name: musl))
+    hardware.keep_freed_memory()
 
 
 # Precisions
