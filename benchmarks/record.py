@@ -131,7 +131,7 @@ def measure_mild_loss(model: MLPClassifier, images: Images) -> float:
 def try_settings(name: str, seed: int, options: Sequence[str]) -> Trial:
     """Train with a seed, and measure what comes of it."""
     settings = shlex.join(options)
-    # The name holds the code, too: a changed program does not go on with an old run.
+    # The folder's name depends on the code, too: after a change, a run starts anew.
     folder = RUNS / hash_experiment(CONFIG, seed, settings)
     checkpoint = train(folder, [*BASE, *options, f"--seed_everything={seed}"])
     content = torch.load(checkpoint, weights_only=True)

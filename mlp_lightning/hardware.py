@@ -1,4 +1,4 @@
-"""What suits the CPU: how many threads train, how memory is reused, which precisions.
+"""What suits the CPU: the number of threads, memory that is kept, and precisions.
 
 torch shares each matrix product out to all cores, and the threads that are done wait,
 spinning, for the last one. For a small network that gains little, and as soon as
@@ -33,7 +33,7 @@ M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 MAX_TRIM_THRESHOLD = 2**31 - 1  # bytes
 MAX_MMAP_THRESHOLD = 32 * 2**20  # bytes
-# Who sets one of these has made the choice.
+# Whoever sets one of these has decided already.
 MALLOC_VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 MIN_SLOWDOWN = 1.5  # to warn of: less may be the noise of one measurement
 TIMED_ROWS = 64  # of a matrix product that is timed, as a batch has by default
