@@ -6,7 +6,7 @@ from math import pi, sqrt
 import numpy
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from mlp_lightning.errors import SettingError
 
@@ -88,16 +88,14 @@ class Augmentation:
         Returns:
             uint8, (n, 28, 28), on the same device.
         """
-        numbers = draw_numbers(seed, batch_size, images.device)
-        parts = [AFFINE_NUMBERS, ELASTIC_NUMBERS]
-        for_affine, for_elastic = torch.split(numbers[share], parts, dim=1)
+        generator = build_generator(seed, images.device)
+        for_affine = draw_numbers(generator, batch_size, AFFINE_NUMBERS)[share]
         pixels = images.unsqueeze(1).float()  # (n, 1, 28, 28)
-        matrices = self.draw_matrices(for_affine)
-        grid = affine_grid(
-            matrices, list(pixels.shape), align_corners=True
-        )  # (n, 28, 28, 2)
+        places = map_pixels(self.draw_matrices(for_affine))  # (n, 2, 28, 28)
         if self.elastic:
-            grid += self.draw_moves(for_elastic)
+            for_elastic = draw_numbers(generator, batch_size, ELASTIC_NUMBERS)[share]
+            places += self.draw_moves(for_elastic)
+        grid = places.permute(0, 2, 3, 1)  # (n, 28, 28, 2)
         distorted = grid_sample(pixels, grid, align_corners=True)
         return distorted.squeeze(1).round_().byte()
 
@@ -108,7 +106,7 @@ class Augmentation:
             numbers: float32, (n, 6), in [-1, 1].
 
         Returns:
-            float32, (n, 2, 3), in the units of affine_grid: shear, then turn, then
+            float32, (n, 2, 3), in the units of grid_sample: shear, then turn, then
             scale, then shift.
         """
         angle, wider, higher, slant, right, down = numbers.unbind(dim=1)  # each (n,)
@@ -139,13 +137,12 @@ class Augmentation:
             numbers: float32, (n, 1568), in [-1, 1].
 
         Returns:
-            float32, (n, 28, 28, 2), in the units of grid_sample.
+            float32, (n, 2, 28, 28), across and down, in the units of grid_sample.
         """
         rough = numbers.reshape(-1, 2, IMAGE_SIDE, IMAGE_SIDE)
         gaussian = self.build_gaussian(numbers.device)
-        smooth = gaussian @ rough @ gaussian  # (n, 2, 28, 28), columns, then rows
-        moves = smooth.permute(0, 2, 3, 1)  # (n, 28, 28, 2)
-        return moves * (self.elastic / HALF_SIDE)
+        smooth = gaussian @ rough @ gaussian  # columns, then rows
+        return smooth.mul_(self.elastic / HALF_SIDE)
 
     def build_gaussian(self, device: torch.device) -> Tensor:
         """Return the weights, (28, 28), by which a row of pixels is smoothed."""
@@ -157,6 +154,25 @@ class Augmentation:
         return gaussian / (self.smoothing * sqrt(2 * pi))
 
 
+def map_pixels(matrices: Tensor) -> Tensor:
+    """Return the place that each pixel is taken from, by an affine map.
+
+    torch's affine_grid returns the same with align_corners, but for the rounding and
+    the order of the dimensions. Its matrix products take longer than these sums.
+
+    Args:
+        matrices: float32, (n, 2, 3).
+
+    Returns:
+        float32, (n, 2, 28, 28), across and down, in the units of grid_sample.
+    """
+    positions = torch.linspace(-1, 1, IMAGE_SIDE, device=matrices.device)
+    by_column, by_row, constant = matrices[..., None].unbind(dim=2)  # each (n, 2, 1)
+    column_part = by_column * positions  # (n, 2, 28)
+    row_part = by_row * positions + constant  # (n, 2, 28)
+    return column_part.unsqueeze(2) + row_part.unsqueeze(3)
+
+
 def check_range(name: str, value: float, minimum: float, maximum: float) -> None:
     """Raise SettingError unless the value, which may be nan, is in its range."""
     if not minimum <= value <= maximum:
@@ -165,15 +181,17 @@ def check_range(name: str, value: float, minimum: float, maximum: float) -> None
         )
 
 
-def draw_numbers(
-    seed: tuple[int, ...], batch_size: int, device: torch.device
-) -> Tensor:
-    """Draw random numbers, float32, (batch_size, 1574), in [-1, 1], from this seed."""
+def build_generator(seed: tuple[int, ...], device: torch.device) -> torch.Generator:
+    """Return a generator of random numbers that is a function of the seed."""
     # SeedSequence mixes the parts of the seed, so that no two seeds are neighbours.
     sequence = numpy.random.SeedSequence(seed)
     (state,) = sequence.generate_state(1, numpy.uint64)
     generator = torch.Generator(device)
-    generator.manual_seed(int(state))
-    count = AFFINE_NUMBERS + ELASTIC_NUMBERS
-    numbers = torch.rand(batch_size, count, generator=generator, device=device)
+    return generator.manual_seed(int(state))
+
+
+def draw_numbers(generator: torch.Generator, images: int, count: int) -> Tensor:
+    """Draw so many random numbers for each image, float32, in [-1, 1]."""
+    device = generator.device
+    numbers = torch.rand(images, count, generator=generator, device=device)
     return numbers.mul_(2).sub_(1)

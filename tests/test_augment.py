@@ -104,7 +104,9 @@ def slowly(image: Any, drawn: Any) -> Any:
 def test_it_equals_a_slow_loop_over_pixels(digits: Tensor) -> None:
     entropy = numpy.random.SeedSequence((1, 2, 3)).generate_state(1, numpy.uint64)
     generator = torch.Generator().manual_seed(int(entropy[0]))
-    drawn = torch.rand(3, 6 + 2 * 28 * 28, generator=generator).double().numpy() * 2 - 1
+    # For all images those of the affine map first, then those of the elastic moves.
+    parts = [torch.rand(3, count, generator=generator) for count in (6, 2 * 28 * 28)]
+    drawn = torch.cat(parts, dim=1).double().numpy() * 2 - 1
     distorted = ALL(digits[:3], (1, 2, 3), 3)
     for image, numbers, ours in zip(
         digits[:3].numpy(), drawn, distorted.numpy(), strict=True
