@@ -70,14 +70,17 @@ def hash_experiment(config: Path | None, seed: int, purpose: str) -> str:
     return hashlib.md5("\n".join(parts).encode()).hexdigest()[:8]
 
 
-def measure_seed(config: Path | None, seed: int, purpose: str) -> Measurement:
+def measure_seed(
+    config: Path | None, seed: int, precision: str, purpose: str
+) -> Measurement:
     """Train and test with one seed, or go on where that was stopped."""
     name = config.stem if config else "defaults"
-    folder = RUNS / f"{name}-{seed}-{hash_experiment(config, seed, purpose)}"
+    code = hash_experiment(config, seed, purpose + precision)
+    folder = RUNS / f"{name}-{seed}-{code}"
     run = folder / "lightning_logs" / "version_0"
     if not (run / "test.json").exists():
         with contextlib.redirect_stdout(io.StringIO()):
-            train_and_test(config, seed, folder, run)
+            train_and_test(config, seed, precision, folder, run)
     report = json.loads((run / "test.json").read_text(encoding="utf-8"))
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     measurement = Measurement(
@@ -90,14 +93,19 @@ def measure_seed(config: Path | None, seed: int, purpose: str) -> Measurement:
     return measurement
 
 
-def train_and_test(config: Path | None, seed: int, folder: Path, run: Path) -> None:
+def train_and_test(
+    config: Path | None, seed: int, precision: str, folder: Path, run: Path
+) -> None:
     """Run `fit` and `test` in a folder; leave the program if they are interrupted."""
     common = [*QUIET, f"--trainer.default_root_dir={folder}"]
     if run.exists():
         words = ["fit", "--ckpt_path=last"]
     else:
-        start = [f"--config={config}"] if config else []
-        words = ["fit", *start, f"--seed_everything={seed}", *TIMER]
+        words = ["fit", f"--seed_everything={seed}", *TIMER]
+        if config:
+            words.insert(1, f"--config={config}")
+        if precision:
+            words.append(f"--trainer.precision={precision}")
     try:
         MLPCLI([*words, *common])
     except SystemExit as error:
@@ -134,6 +142,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="0 to N-1 (default: 5)"
     )
+    parser.add_argument(
+        "--precision",
+        default="",
+        metavar="P",
+        help="such as bf16-mixed (default: the config's)",
+    )
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
         "--write", action="store_true", help="into the configs and the docs"
@@ -149,14 +163,16 @@ def measure_config(
     stated = find_stated(config)
     seeds = stated.seeds if stated and options.check else options.seeds
     purpose = "check" if options.check else "write"
-    return [measure_seed(config, seed, purpose) for seed in range(seeds)]
+    return [
+        measure_seed(config, seed, options.precision, purpose) for seed in range(seeds)
+    ]
 
 
 def report_result(
     config: Path | None, result: Result, options: argparse.Namespace
 ) -> bool:
     """Print a result, and write it if asked; return False if a check fails."""
-    header = format_header(result)
+    header = format_header(result, options.precision)
     print(config or "the defaults", header, sep="\n", flush=True)
     if options.write:
         if config:

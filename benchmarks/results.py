@@ -99,12 +99,13 @@ def find_stated(config: Path | None) -> Result | None:
     )
 
 
-def format_header(result: Result) -> str:
+def format_header(result: Result, precision: str) -> str:
     """Return the second line of a config; tests/test_cli.py knows its form."""
-    return (
+    header = (
         f"# test/acc {result}, {result.seconds:,.1f} s of training on {name_device()}, "
         f"{result.parameters:,} parameters, torch {torch.__version__}"
     )
+    return f"{header}, {precision}" if precision else header
 
 
 def write_header(config: Path, header: str) -> None:
