@@ -6,12 +6,13 @@ Without a config, the defaults of `fit` are measured. For each, one line: mean a
 standard deviation of the accuracy on the 10,000 test images, median seconds of training
 (validation included, start-up not), parameters, device and version. `--write` puts it
 into the header of the config, into docs/results.md, and into every other table that has
-a row for this config.
+a row for this config. `--precision` trains in another precision than the config's, and
+the header ends with it.
 
-`--check` measures the seeds of the headers again and says which headers no longer hold:
-those that lie further off than four standard errors of the difference, and those that
-docs/results.md does not repeat. On the machine that wrote them, the accuracy comes out
-the same to the last digit.
+`--check` measures the seeds of the headers again, in their precision, and says which
+headers no longer hold: those that lie further off than four standard errors of the
+difference, and those that docs/results.md does not repeat. On the machine that wrote
+them, the accuracy comes out the same to the last digit.
 
 If anything stops the benchmark, the same command goes on where it was, even within a
 training. The runs stay in lightning_logs/accuracy until the next command that starts
@@ -35,6 +36,7 @@ from report import ROOT, describe_setup, replace_figures
 from results import (
     RESULTS,
     Result,
+    find_precision,
     find_stated,
     format_header,
     still_holds,
@@ -59,9 +61,9 @@ class Measurement(NamedTuple):
     parameters: int
 
 
-def hash_experiment(config: Path | None, seed: int, purpose: str) -> str:
+def hash_experiment(config: Path | None, seed: int, settings: str) -> str:
     """Hash all that a result depends on: a run is only continued as the same run."""
-    parts = [torch.__version__, lightning.__version__, purpose, str(seed)]
+    parts = [torch.__version__, lightning.__version__, settings, str(seed)]
     package = Path(mlp_lightning.__file__).parent
     parts += [file.read_text(encoding="utf-8") for file in sorted(package.glob("*.py"))]
     if config:
@@ -101,9 +103,10 @@ def train_and_test(
     if run.exists():
         words = ["fit", "--ckpt_path=last"]
     else:
-        words = ["fit", f"--seed_everything={seed}", *TIMER]
+        words = ["fit"]
         if config:
-            words.insert(1, f"--config={config}")
+            words.append(f"--config={config}")
+        words += [f"--seed_everything={seed}", *TIMER]
         if precision:
             words.append(f"--trainer.precision={precision}")
     try:
@@ -146,7 +149,7 @@ def parse_options() -> argparse.Namespace:
         "--precision",
         default="",
         metavar="P",
-        help="such as bf16-mixed (default: the config's)",
+        help="of the training, such as bf16-mixed (default: the config's)",
     )
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
@@ -156,6 +159,11 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def choose_precision(config: Path | None, options: argparse.Namespace) -> str:
+    """Return the precision to train in; for a check, that of the header."""
+    return find_precision(config) if options.check else options.precision
+
+
 def measure_config(
     config: Path | None, options: argparse.Namespace
 ) -> list[Measurement]:
@@ -163,16 +171,15 @@ def measure_config(
     stated = find_stated(config)
     seeds = stated.seeds if stated and options.check else options.seeds
     purpose = "check" if options.check else "write"
-    return [
-        measure_seed(config, seed, options.precision, purpose) for seed in range(seeds)
-    ]
+    precision = choose_precision(config, options)
+    return [measure_seed(config, seed, precision, purpose) for seed in range(seeds)]
 
 
 def report_result(
     config: Path | None, result: Result, options: argparse.Namespace
 ) -> bool:
     """Print a result, and write it if asked; return False if a check fails."""
-    header = format_header(result, options.precision)
+    header = format_header(result, choose_precision(config, options))
     print(config or "the defaults", header, sep="\n", flush=True)
     if options.write:
         if config:

@@ -1,12 +1,12 @@
-"""Find the validation images that several networks of the record misread alike.
+"""Find the validation images that several networks of the record all misread.
 
     python benchmarks/misread.py CHECKPOINT CHECKPOINT --write
 
-takes networks that have been trained with validation images left out, such as those of
-benchmarks/record.py. It says how many images each of them misreads, all of them, and
-their ensemble, which averages their probabilities: what an ensemble misreads, too, is
-not due to the chances of one training. `--write` puts this into docs/record.md, and
-draws the images that all misread as docs/misread.png.
+takes networks that were trained without the validation images, as those of
+benchmarks/record.py are. It counts the images that each of them misreads, that all of
+them do, and that their ensemble does, which averages their probabilities: what even the
+ensemble misreads is not due to the chances of one training. `--write` puts this into
+docs/record.md, and draws the images that all misread as docs/misread.png.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from record import PAGE, Images, read_images
-from report import DOCS, describe_setup, format_count, replace_figures
+from record import PAGE, VAL_SIZE, Images, read_images
+from report import DOCS, describe_setup, replace_figures
 from torch import Tensor
 
 from mlp_lightning import MLPClassifier
@@ -26,10 +26,10 @@ PICTURE = DOCS / "misread.png"
 
 
 class Misread(NamedTuple):
-    """Which of the images networks misread."""
+    """Which images several networks misread."""
 
     by_each: Tensor  # bool, (networks, images)
-    ensemble: Tensor  # float32, (images, 10): mean probabilities
+    probabilities: Tensor  # float32, (images, 10), by the ensemble
     by_ensemble: Tensor  # bool, (images,)
 
     @property
@@ -38,21 +38,33 @@ class Misread(NamedTuple):
         return self.by_each.all(dim=0)
 
 
+def find_wrong_val_size(checkpoints: Sequence[Path]) -> str:
+    """Return what is wrong with a checkpoint that saw validation images, or ""."""
+    for path in checkpoints:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        val_size = content["datamodule_hyper_parameters"]["val_size"]
+        if val_size != VAL_SIZE:
+            return f"{path}: trained with val_size {val_size}, must be {VAL_SIZE}"
+    return ""
+
+
 def find_misread(checkpoints: Sequence[Path], images: Images) -> Misread:
-    """Ask all networks, and their ensemble."""
-    networks = [MLPClassifier.load_from_checkpoint(path) for path in checkpoints]
-    answers = [network.probabilities(images.pixels) for network in networks]
-    probabilities = torch.stack(answers)  # (networks, images, 10)
-    ensemble = probabilities.mean(dim=0)
+    """Ask each network, and their ensemble, about images."""
+    answers = []
+    for path in checkpoints:
+        network = MLPClassifier.load_from_checkpoint(path, map_location="cpu")
+        answers.append(network.probabilities(images.pixels))
+    by_network = torch.stack(answers)  # (networks, images, 10)
+    probabilities = by_network.mean(dim=0)
     return Misread(
-        by_each=probabilities.argmax(dim=2) != images.labels,
-        ensemble=ensemble,
-        by_ensemble=ensemble.argmax(dim=1) != images.labels,
+        by_each=by_network.argmax(dim=2) != images.labels,
+        probabilities=probabilities,
+        by_ensemble=probabilities.argmax(dim=1) != images.labels,
     )
 
 
-def describe(misread: Misread) -> str:
-    """Return one sentence, and where it comes from."""
+def describe_counts(misread: Misread) -> str:
+    """Return how many images are misread by whom, and on which machine."""
     counts = misread.by_each.sum(dim=1).tolist()
     each = ", ".join(map(str, counts[:-1])) + f" and {counts[-1]}"
     networks, images = misread.by_each.shape
@@ -66,9 +78,9 @@ def describe(misread: Misread) -> str:
 
 
 def draw_misread(misread: Misread, images: Images) -> None:
-    """Draw what all networks misread, with the surest answer of the ensemble."""
-    rows = misread.by_all
-    probabilities, answers = misread.ensemble[rows].max(dim=1)
+    """Draw what all networks and the ensemble misread, its surest answers first."""
+    rows = misread.by_all & misread.by_ensemble
+    probabilities, answers = misread.probabilities[rows].max(dim=1)
     order = probabilities.argsort(descending=True)
     picture = draw_mistakes(
         images.pixels[rows][order],
@@ -82,13 +94,16 @@ def draw_misread(misread: Misread, images: Images) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("checkpoints", nargs="+", type=Path, metavar="CHECKPOINT")
-    parser.add_argument("--write", action="store_true", help="into docs/record.md")
+    parser.add_argument("--write", action="store_true", help="into docs/")
     options = parser.parse_args()
     if len(options.checkpoints) < 2:
-        parser.error(f"at least 2 networks, got {format_count(1, 'checkpoint')}")
+        parser.error("needs at least 2 checkpoints, got 1")
+    problem = find_wrong_val_size(options.checkpoints)
+    if problem:
+        parser.error(problem)
     val_images, _ = read_images()
     misread = find_misread(options.checkpoints, val_images)
-    text = describe(misread)
+    text = describe_counts(misread)
     print(text)
     if options.write:
         replace_figures(PAGE, "misread.py:counts", text)

@@ -32,6 +32,7 @@ DEFAULTS = (
 # Few seeds may agree by chance: no spread counts as less than this standard deviation.
 MIN_SPREAD = 0.0005
 MAX_STANDARD_ERRORS = 4
+PRECISION = re.compile(r"^# test/acc .+, torch [^,\s]+, (\S+)$", re.MULTILINE)
 ACCURACY = re.compile(r"(0\.\d{4})(?: ± (0\.\d{4}))? \((\d+) seeds?\)")
 
 
@@ -99,8 +100,19 @@ def find_stated(config: Path | None) -> Result | None:
     )
 
 
+def find_precision(config: Path | None) -> str:
+    """Return the precision that a config's header ends with; "" if with none."""
+    if config is None:
+        return ""
+    found = PRECISION.search(config.read_text(encoding="utf-8"))
+    return found[1] if found else ""
+
+
 def format_header(result: Result, precision: str) -> str:
-    """Return the second line of a config; tests/test_cli.py knows its form."""
+    """Return the second line of a config; tests/test_cli.py knows its form.
+
+    It ends with the precision, unless that is "": the config's own.
+    """
     header = (
         f"# test/acc {result}, {result.seconds:,.1f} s of training on {name_device()}, "
         f"{result.parameters:,} parameters, torch {torch.__version__}"

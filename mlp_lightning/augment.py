@@ -95,7 +95,7 @@ class Augmentation:
         if self.elastic:
             for_elastic = draw_numbers(generator, batch_size, ELASTIC_NUMBERS)[share]
             places += self.draw_moves(for_elastic)
-        # The order that grid_sample asks for; sums are faster in the other one.
+        # grid_sample asks for (x, y) last; the sums above are faster with it before.
         grid = places.permute(0, 2, 3, 1)  # (n, 28, 28, 2)
         distorted = grid_sample(pixels, grid, align_corners=True)
         return distorted.squeeze(1).round_().byte()
@@ -192,7 +192,7 @@ def build_generator(seed: tuple[int, ...], device: torch.device) -> torch.Genera
 
 
 def draw_numbers(generator: torch.Generator, batch_size: int, count: int) -> Tensor:
-    """Draw `count` random numbers for each image of a batch, float32, in [-1, 1]."""
+    """Draw random numbers, float32, (batch_size, count), in [-1, 1]."""
     device = generator.device
     numbers = torch.rand(batch_size, count, generator=generator, device=device)
     return numbers.mul_(2).sub_(1)

@@ -236,9 +236,10 @@ def test_each_config_runs_and_says_what_it_reached(
     assert cli("fit", f"--config={config}", "--trainer.fast_dev_run=true").code == 0
     question, result, command = config.read_text().splitlines()[:3]
     assert re.fullmatch(r"# .+\?.*", question)
-    several, one = r"0\.\d{4} ± 0\.\d{4} \(5 seeds\)", r"0\.\d{4} \(1 seed\)"
+    several, one = r"0\.\d{4} ± 0\.\d{4} \([35] seeds\)", r"0\.\d{4} \(1 seed\)"
     seconds = r"([\d.,]+ s) of training on .+"
-    figures = rf"({several}|{one}), {seconds}, ([\d,]+) parameters, torch .+"
+    versions = r"torch [^, ]+(?:, bf16-mixed)?"
+    figures = rf"({several}|{one}), {seconds}, ([\d,]+) parameters, {versions}"
     found = re.fullmatch(f"# test/acc {figures}", result)
     assert found
     link = f"[{config.stem}](../configs/{config.name})"
