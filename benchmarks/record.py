@@ -1,7 +1,6 @@
 """Try settings for configs/record.yaml on validation images, and log what they give.
 
-    python benchmarks/record.py "max_lr 0.4" -- \
-        --trainer.max_epochs=30 --model.lr_scheduler.init_args.max_lr=0.4
+    python benchmarks/record.py "elastic 30" -- --data.augmentation.elastic=30
 
 trains the config with these options of `fit` on 50,000 images, with two seeds, and
 measures on the 10,000 others, on the CPU. The test images are left alone. Each training
