@@ -19,17 +19,17 @@ from support import ROOT, Outcome, get_error_line
 from mlp_lightning.__main__ import main
 from mlp_lightning.data import MNISTDataModule
 from mlp_lightning.errors import SettingError
-from mlp_lightning.locks import RunInUseError
+from mlp_lightning.locks import lock_run
 from mlp_lightning.search.command import prepare_study
 from mlp_lightning.search.crew import WorkerError
 from mlp_lightning.search.plan import CheckCLI, Plan, make_plan
-from mlp_lightning.search.records import INDEX, TOKEN, list_trials, note_index
+from mlp_lightning.search.records import INDEX, OUTCOME, TOKEN, list_trials, note_index
 from mlp_lightning.search.report import count_outcomes, describe_best, report_study
 from mlp_lightning.search.sampler import IndexedHyperband, StatelessSampler
 from mlp_lightning.search.space import list_examples, read_space, suggest_settings
 from mlp_lightning.search.storage import RETRY, Watch
 from mlp_lightning.search.study import Study, read_study
-from mlp_lightning.search.trials import QUIET, TOKEN_NAME, is_refusal
+from mlp_lightning.search.trials import QUIET, TOKEN_NAME, is_refusal, train_or_resume
 from mlp_lightning.search.worker import work
 
 pytestmark = pytest.mark.filterwarnings(  # of Optuna, which the command hides
@@ -350,13 +350,32 @@ def test_a_training_that_was_not_validated_is_no_best(
     assert describe_best(study) == ""
 
 
+def test_a_worker_waits_for_another_that_takes_the_run_first(
+    short_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = make_study().ask()
+    trial.set_user_attr(TOKEN, "a")
+    (short_run / TOKEN_NAME).write_text("a")
+    began: list[list[str]] = []
+
+    def fit(words: list[str], trial: optuna.Trial) -> None:
+        began.append(words)
+        if len(began) == 1:
+            with lock_run(short_run):  # by the other worker
+                main(words)
+
+    monkeypatch.setattr("mlp_lightning.search.trials.TrialCLI", fit)
+    train_or_resume(["fit"], short_run.parent, trial)
+    assert began == 2 * [["fit", f"--ckpt_path={short_run}"]]
+    assert OUTCOME not in trial.user_attrs
+
+
 @pytest.mark.parametrize(
     ("cause", "code", "expected"),
     [
         (SettingError("no"), 2, True),
         (MemoryError(), 1, True),
         (torch.cuda.OutOfMemoryError("CUDA out of memory"), 1, True),
-        (RunInUseError("--ckpt_path: in use"), 2, False),
         (OSError("disk full"), 1, False),
         (None, 143, False),
     ],

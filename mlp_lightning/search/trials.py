@@ -188,7 +188,10 @@ def train_or_resume(words: list[str], logs: Path, trial: optuna.Trial) -> None:
     try:
         TrialCLI(words, trial)
     except SystemExit as stop:
-        if is_refusal(stop):
+        if isinstance(stop.__context__, RunInUseError):
+            # Another worker has taken the trial over since the run was free.
+            train_or_resume(words, logs, trial)
+        elif is_refusal(stop):
             trial.set_user_attr(OUTCOME, REFUSED)
         elif stop.code:
             raise
@@ -201,8 +204,6 @@ def is_refusal(stop: SystemExit) -> bool:
     They would end it whenever they are tried.
     """
     error = stop.__context__
-    if isinstance(error, RunInUseError):
-        return False
     if isinstance(error, Exception) and is_oom_error(error):
         return True
     return stop.code == errors.REFUSED or isinstance(error, MemoryError)
